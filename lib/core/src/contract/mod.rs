@@ -1,0 +1,16 @@
+//! Data contracts: Open Data Contract Standard v3 documents, one per dataset and layer, read strictly.
+//!
+//! ```text
+//! YAML text ─▶ yaml (spanned tree) ─▶ read ─▶ model ─▶ lint (combinations, mapping from the layer below)
+//! ```
+//!
+//! What the standard has no place for stands in `customProperties` with vendor `windrow`; `schemas/README.md` lists every key.
+
+mod model;
+mod pattern;
+
+pub use model::{
+    ColumnCase, ColumnOrder, Compression, Contract, DataType, Dedupe, DedupePolicy, ExtraColumns, Input, Late, MissingColumns,
+    OnViolation, Output, Property, Reader, ReaderFormat, Sla, SortKey, StringFormat, TimeUnit, TransformKind, TransformSpec, ValueRules, WindowRule,
+};
+pub use pattern::{PatternToken, TimePattern};
