@@ -1,1 +1,17 @@
-//! x
+//! Bytes to columns and back, strictly: the reading, validating, shaping and writing half of windrow.
+//!
+//! ```text
+//! raw bytes ─▶ decompress ─▶ read (csv, ndjson, parquet) ─▶ rules ─▶ [derive: windrow-transform] ─▶ conform ─▶ shape ─▶ write
+//!              └────────────── read::read_window ──────────────┘                                   └ dedupe, sort, window ┘
+//! ```
+//!
+//! Invariant: no polars, no AWS and no object store is known here; bytes come through [`Open`] and leave through a sink.
+
+pub mod chunk;
+pub mod read;
+pub mod rules;
+pub mod schema;
+pub mod shape;
+pub mod write;
+
+pub use chunk::{Chunk, InputFile, Open, Origin};
