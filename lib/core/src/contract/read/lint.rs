@@ -103,11 +103,11 @@ fn table(reading: &mut Reading, contract: &Contract) {
         let help = "add {property: transform, vendor: windrow, value: {sql: …, inputs: […]}}";
         reading.report_at(&place, 1, Code::ContractMissingKey, "a curated schema needs windrow's `transform`", help);
     }
-    if let Some(transform) = &contract.transform {
-        if transform.inputs.is_empty() || transform.inputs.contains(&contract.table) {
-            let title = "transform.inputs must name at least one other table";
-            reading.report_at(&transform.place, 1, Code::ContractValue, title, "");
-        }
+    if let Some(transform) = &contract.transform
+        && (transform.inputs.is_empty() || transform.inputs.contains(&contract.table))
+    {
+        let title = "transform.inputs must name at least one other table";
+        reading.report_at(&transform.place, 1, Code::ContractValue, title, "");
     }
     if contract.checks.is_empty() && contract.sql_checks.is_empty() {
         let help = "the gate is mandatory; the least is `quality: [{id: rows, metric: rowCount, mustBeGreaterThan: 0}]`";
@@ -188,11 +188,11 @@ fn keys(reading: &mut Reading, contract: &Contract) {
     }
     if let DedupePolicy::LastBy(column) = &dedupe.policy {
         let place = dedupe.place.clone();
-        if let Some(property) = known_column(reading, contract, column, &place, "dedupe.lastBy") {
-            if property.data_type.is_nested() || property.partitioned {
-                let title = format!("dedupe.lastBy `{column}` must be a column with an order");
-                reading.report_at(&place, 1, Code::ContractConflict, title, "");
-            }
+        if let Some(property) = known_column(reading, contract, column, &place, "dedupe.lastBy")
+            && (property.data_type.is_nested() || property.partitioned)
+        {
+            let title = format!("dedupe.lastBy `{column}` must be a column with an order");
+            reading.report_at(&place, 1, Code::ContractConflict, title, "");
         }
     }
 }

@@ -249,24 +249,19 @@ fn arguments(physical: &str) -> Vec<u8> {
 fn boolean(reading: &mut Reading, map: &Map<'_>) -> DataType {
     let mut tokens = (vec!["true".to_owned()], vec!["false".to_owned()]);
     let value = super::custom::windrow_value(reading, map, "a property", &["booleanTokens"], "booleanTokens");
-    if let Some(value) = value {
-        if let Some(inner) = reading.map(value, "booleanTokens", &["true", "false"]) {
-            let read = |reading: &mut Reading, key: &str| -> Vec<String> {
-                let node = inner.get(key);
-                node.map(|node| reading.texts(node, key).into_iter().map(str::to_owned).collect()).unwrap_or_default()
-            };
-            tokens = (read(reading, "true"), read(reading, "false"));
-            let clash = tokens.0.iter().find(|token| tokens.1.contains(token));
-            if tokens.0.is_empty() || tokens.1.is_empty() {
-                reading.report(
-                    value,
-                    Code::ContractValue,
-                    "booleanTokens needs at least one text for true and one for false",
-                    "",
-                );
-            } else if let Some(clash) = clash {
-                reading.report(value, Code::ContractConflict, format!("`{clash}` means both true and false"), "");
-            }
+    if let Some(value) = value
+        && let Some(inner) = reading.map(value, "booleanTokens", &["true", "false"])
+    {
+        let read = |reading: &mut Reading, key: &str| -> Vec<String> {
+            let node = inner.get(key);
+            node.map(|node| reading.texts(node, key).into_iter().map(str::to_owned).collect()).unwrap_or_default()
+        };
+        tokens = (read(reading, "true"), read(reading, "false"));
+        let clash = tokens.0.iter().find(|token| tokens.1.contains(token));
+        if tokens.0.is_empty() || tokens.1.is_empty() {
+            reading.report(value, Code::ContractValue, "booleanTokens needs at least one text for true and one for false", "");
+        } else if let Some(clash) = clash {
+            reading.report(value, Code::ContractConflict, format!("`{clash}` means both true and false"), "");
         }
     }
     DataType::Boolean { true_tokens: tokens.0, false_tokens: tokens.1 }
@@ -392,10 +387,8 @@ fn one_rule(reading: &mut Reading, name: &str, value: &Node, property: &mut Prop
         "multipleOf" => property.rules.multiple_of = multiple_of(reading, value, property),
         "minLength" | "minItems" => property.rules.min_length = reading.whole(value, name, 0, u64::MAX),
         "maxLength" | "maxItems" => property.rules.max_length = reading.whole(value, name, 0, u64::MAX),
-        "uniqueItems" => {
-            if reading.boolean(value, name) == Some(true) {
-                reading.report(value, Code::ContractUnsupported, "uniqueItems is not supported", "check it with an SQL check");
-            }
+        "uniqueItems" if reading.boolean(value, name) == Some(true) => {
+            reading.report(value, Code::ContractUnsupported, "uniqueItems is not supported", "check it with an SQL check");
         }
         "pattern" => {
             let Some(pattern) = reading.text(value, name) else { return };
