@@ -20,3 +20,7 @@ pub use model::{
 };
 pub use pattern::{PatternToken, TimePattern};
 pub use read::read;
+/// The strict reading of a file, for the other YAML documents of a project.
+pub(crate) mod reading {
+    pub(crate) use super::read::{Reading, severity, threshold};
+}

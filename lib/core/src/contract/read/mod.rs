@@ -6,6 +6,7 @@ pub(super) mod keys;
 mod lint;
 mod property;
 mod quality;
+pub(crate) mod threshold;
 
 use std::sync::Arc;
 
@@ -17,7 +18,9 @@ use crate::id::{DatasetName, Layer, Table};
 use crate::yaml::{self, Node, Value};
 
 use super::model::{Contract, Late, OnViolation, Output, Sla};
-use fields::{Map, Reading};
+use fields::Map;
+pub(crate) use fields::Reading;
+pub(crate) use quality::severity;
 
 /// Reads one contract. `file` is the path shown to people; its name must be `<dataset>.<layer>.odcs.yaml`.
 ///

@@ -3,23 +3,13 @@
 use std::sync::Arc;
 
 use crate::code::Code;
-use crate::gate::{Check, Metric, Number, Severity, Threshold, Unit};
+use crate::gate::{Check, Metric, Severity, Unit};
 use crate::yaml::Node;
 
 use super::super::model::Property;
-use super::fields::{Map, Reading, plain};
+use super::fields::{Map, Reading};
 use super::keys;
-
-const THRESHOLDS: &[&str] = &[
-    "mustBe",
-    "mustNotBe",
-    "mustBeGreaterThan",
-    "mustBeGreaterOrEqualTo",
-    "mustBeLessThan",
-    "mustBeLessOrEqualTo",
-    "mustBeBetween",
-    "mustNotBeBetween",
-];
+use super::threshold;
 
 /// Reads a list of quality rules; `column` is the property they stand under, if any.
 pub(super) fn checks(reading: &mut Reading, node: &Node, column: Option<&Arc<str>>, properties: &[Property]) -> Vec<Check> {
@@ -59,7 +49,7 @@ fn check(reading: &mut Reading, node: &Node, column: Option<&Arc<str>>, properti
             return None;
         }
     };
-    let threshold = threshold(reading, &threshold_map, "a quality rule")?;
+    let threshold = threshold::read(reading, &threshold_map, "a quality rule")?;
     let severity = severity(reading, &map).unwrap_or(Severity::Error);
     Some(Check { id, metric, threshold, severity, place: node.place.clone() })
 }
@@ -80,7 +70,7 @@ fn identifier(reading: &mut Reading, node: &Node) -> Option<String> {
 }
 
 /// Reads `severity`.
-pub(super) fn severity(reading: &mut Reading, map: &Map<'_>) -> Option<Severity> {
+pub(crate) fn severity(reading: &mut Reading, map: &Map<'_>) -> Option<Severity> {
     let node = map.get("severity")?;
     reading.word(node, "severity", &[("error", Severity::Error), ("warning", Severity::Warning), ("info", Severity::Warning)])
 }
@@ -207,7 +197,7 @@ fn custom<'n>(
     }
     let node = reading.require(map, "implementation", "a custom rule")?;
     let mut allowed = vec!["metric", "minimum", "maximum", "column", "unit"];
-    allowed.extend(THRESHOLDS);
+    allowed.extend(threshold::KEYS);
     let inner = reading.map(node, "implementation", &allowed)?;
     let metric_node = reading.require(&inner, "metric", "implementation")?;
     let named = inner.get("column").and_then(|node| reading.text(node, "column")).map(Arc::from);
@@ -231,7 +221,7 @@ fn custom<'n>(
         return None;
     }
     let text = |reading: &mut Reading, key: &str| inner.get(key).and_then(|node| reading.text(node, key)).map(str::to_owned);
-    let has_threshold = THRESHOLDS.iter().any(|key| inner.get(key).is_some());
+    let has_threshold = threshold::KEYS.iter().any(|key| inner.get(key).is_some());
     let thresholds = if has_threshold { inner } else { *map };
     match metric_node.text().unwrap_or_default() {
         "freshness" => Some((Metric::Freshness(column), thresholds)),
@@ -250,64 +240,4 @@ fn custom<'n>(
             None
         }
     }
-}
-
-/// Reads the one threshold key of a rule.
-pub(super) fn threshold(reading: &mut Reading, map: &Map<'_>, what: &str) -> Option<Threshold> {
-    let given: Vec<&str> = THRESHOLDS.iter().copied().filter(|key| map.get(key).is_some()).collect();
-    let key = match given.as_slice() {
-        [key] => *key,
-        [] => {
-            reading.report(
-                map.node,
-                Code::ContractMissingKey,
-                format!("{what} has no threshold"),
-                "add one, such as `mustBe: 0`",
-            );
-            return None;
-        }
-        _ => {
-            let title = format!("{what} has several thresholds: {}", given.join(", "));
-            reading.report(map.node, Code::ContractConflict, title, "write one rule for each");
-            return None;
-        }
-    };
-    let node = map.get(key)?;
-    if key == "mustBeBetween" || key == "mustNotBeBetween" {
-        return between(reading, node, key);
-    }
-    let bound = number(reading, node, key)?;
-    Some(match key {
-        "mustBe" => Threshold::MustBe(bound),
-        "mustNotBe" => Threshold::MustNotBe(bound),
-        "mustBeGreaterThan" => Threshold::MustBeGreaterThan(bound),
-        "mustBeGreaterOrEqualTo" => Threshold::MustBeGreaterOrEqualTo(bound),
-        "mustBeLessThan" => Threshold::MustBeLessThan(bound),
-        _ => Threshold::MustBeLessOrEqualTo(bound),
-    })
-}
-
-fn between(reading: &mut Reading, node: &Node, key: &str) -> Option<Threshold> {
-    let bounds: Vec<Number> = reading.list(node, key).iter().filter_map(|item| number(reading, item, key)).collect();
-    match bounds.as_slice() {
-        [low, high] if low < high && key == "mustBeBetween" => Some(Threshold::MustBeBetween(*low, *high)),
-        [low, high] if low < high => Some(Threshold::MustNotBeBetween(*low, *high)),
-        _ => {
-            reading.report(
-                node,
-                Code::ContractValue,
-                format!("{key} must be two numbers, the smaller first"),
-                "both ends are exclusive",
-            );
-            None
-        }
-    }
-}
-
-fn number(reading: &mut Reading, node: &Node, what: &str) -> Option<Number> {
-    let number = plain(node).and_then(Number::parse);
-    if number.is_none() {
-        reading.wrong_kind(node, what, "a plain decimal number");
-    }
-    number
 }
