@@ -27,5 +27,5 @@ SELECT
     arr_delay >= 15 AS arrived_late,
     air_minutes,
     distance_miles,
-    ROUND(CAST(distance_miles AS DOUBLE) * 60 / air_minutes, 1) AS speed_mph
+    CAST(distance_miles AS DOUBLE) * 60 / air_minutes AS speed_mph
 FROM clean_flights

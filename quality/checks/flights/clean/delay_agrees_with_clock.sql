@@ -2,6 +2,6 @@
 SELECT * FROM {object}
 WHERE dep_time IS NOT NULL
   AND (dep_delay IS NULL
-    OR MOD(CAST(dep_time AS INTEGER) - 40 * FLOOR(dep_time / 100)
-         - CAST(sched_dep_time AS INTEGER) + 40 * FLOOR(sched_dep_time / 100)
+    OR MOD(CAST(dep_time AS INTEGER) - 40 * FLOOR(CAST(dep_time AS DOUBLE) / 100)
+         - CAST(sched_dep_time AS INTEGER) + 40 * FLOOR(CAST(sched_dep_time AS DOUBLE) / 100)
          - dep_delay, 1440) <> 0)
