@@ -4,7 +4,7 @@
 //! {lake}/store/{layer}/{dataset}/format.json
 //! {lake}/store/{layer}/{dataset}/ledger/{window}/{epoch}.{claim|staged|check|outcome}.json
 //! {lake}/store/{layer}/{dataset}/data/{column}={window}/e{epoch}-{attempt}/part-{nnnnn}-{sha256:16}.parquet
-//! {lake}/store/tmp/{layer}/{dataset}/{nonce:16}                     a view on its way, local lakes only
+//! {lake}/store/tmp/{layer}/{dataset}/{window}/{epoch}-{attempt}-{nonce:16}    a view on its way, local lakes only
 //! {lake}/quarantine/{layer}/{dataset}/{window}/{epoch}-{attempt}/{evidence.json|rejects.parquet}
 //! {lake}/{layer}/{dataset}/{column}={window}/part-00000.parquet     the live view
 //! {lake}/symlink/{layer}/{dataset}/{column}={window}/manifest       the symlink-manifest view
@@ -204,7 +204,18 @@ pub enum Key {
     /// The window's manifest in the symlink view, replaced atomically.
     SymlinkManifest(Table, PartitionColumn, PartitionWindow),
     /// A view's file before it is renamed into place; outside every folder that a reader globs.
-    ViewTemp(Table, u64),
+    ViewTemp {
+        /// The table.
+        table: Table,
+        /// The window.
+        window: PartitionWindow,
+        /// The epoch whose file it is.
+        epoch: Epoch,
+        /// The attempt whose file it is.
+        attempt: Attempt,
+        /// Tells apart several processes that set the same view.
+        nonce: u64,
+    },
 }
 
 impl fmt::Display for Key {
@@ -222,7 +233,9 @@ impl fmt::Display for Key {
             Key::SymlinkManifest(table, column, window) => {
                 write!(f, "symlink/{}/{}/{column}={window}/manifest", table.layer, table.dataset)
             }
-            Key::ViewTemp(table, nonce) => write!(f, "store/tmp/{}/{}/{nonce:016x}", table.layer, table.dataset),
+            Key::ViewTemp { table, window, epoch, attempt, nonce } => {
+                write!(f, "store/tmp/{}/{}/{window}/{epoch}-{attempt}-{nonce:016x}", table.layer, table.dataset)
+            }
         }
     }
 }
@@ -232,7 +245,11 @@ impl Key {
     pub fn parse(text: &str) -> Option<Key> {
         let segments: Vec<&str> = text.split('/').collect();
         match segments.as_slice() {
-            ["store", "tmp", layer, dataset, nonce] => Some(Key::ViewTemp(parse_table(layer, dataset)?, parse_nonce(nonce)?)),
+            ["store", "tmp", layer, dataset, window, name] => {
+                let (attempt, nonce) = name.rsplit_once('-')?;
+                let ((epoch, attempt), nonce) = (parse_attempt_dir(attempt)?, parse_nonce(nonce)?);
+                Some(Key::ViewTemp { table: parse_table(layer, dataset)?, window: window.parse().ok()?, epoch, attempt, nonce })
+            }
             ["store", layer, dataset, "format.json"] => Some(Key::Format(parse_table(layer, dataset)?)),
             ["store", layer, dataset, "ledger", window, file] => {
                 let (epoch, kind) = parse_register_file(file)?;
@@ -271,6 +288,11 @@ pub fn parse_register(table: &Table, key: &str) -> Option<(PartitionWindow, Epoc
         Key::Register { table: found, window, epoch, kind } if found == *table => Some((window, epoch, kind)),
         _ => None,
     }
+}
+
+/// The folder of a layer's tables: `store/{layer}/`.
+pub fn layer_prefix(layer: Layer) -> String {
+    format!("store/{layer}/")
 }
 
 /// The folder of a table's ledger and data: `store/{layer}/{dataset}/`.
@@ -397,7 +419,7 @@ mod tests {
                     3 => Key::Quarantine { table, window, epoch, attempt, file },
                     4 => Key::LiveView(table, column, window),
                     5 => Key::SymlinkManifest(table, column, window),
-                    _ => Key::ViewTemp(table, epoch.get()),
+                    _ => Key::ViewTemp { table, window, nonce: epoch.get(), epoch, attempt },
                 }
             },
         )
@@ -456,7 +478,7 @@ mod tests {
             format!("store/clean/flights/data/day=2013-01-01/e{epoch}-{attempt}/part-00000-0123456789ABCDEF.parquet"),
             format!("store/clean/flights/data/_d=2013-01-01/e{epoch}-{attempt}/part-00000-0123456789abcdef.parquet"),
             format!("store/clean/flights/data/day=2013-01-01/e{epoch}-{attempt}/x/part-00000-0123456789abcdef.parquet"),
-            "store/tmp/clean/flights/xyz".into(),
+            format!("store/tmp/clean/flights/2013-01-01/{epoch}-{attempt}-xyz"),
             "clean/flights/day=2013-01-01/part-00001.parquet".into(),
         ] {
             assert_eq!(Key::parse(&text), None, "{text}");
