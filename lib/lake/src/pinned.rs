@@ -29,6 +29,7 @@ pub struct PinnedReader {
     ahead: Option<Receiver<Result<Bytes>>>,
     next: u64,
     is_confirmed: bool,
+    has_failed: bool,
 }
 
 impl Lake {
@@ -42,6 +43,7 @@ impl Lake {
             ahead: None,
             next: 0,
             is_confirmed: false,
+            has_failed: false,
         }
     }
 
@@ -121,7 +123,13 @@ impl PinnedReader {
 impl Read for PinnedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            match self.fetch().map_err(io::Error::other)? {
+            // A read after a failure would go on behind a gap.
+            if self.has_failed {
+                return Err(io::Error::other(Error::internal("read on after a failed read").with("key", &self.input.key)));
+            }
+            let fetched = self.fetch();
+            self.has_failed = fetched.is_err();
+            match fetched.map_err(io::Error::other)? {
                 Some(chunk) if chunk.is_empty() => return Ok(0),
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),

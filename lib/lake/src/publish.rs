@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use windrow_core::gate::Status;
 use windrow_core::layout::{QuarantineFile, RegisterKind};
-use windrow_core::ledger::{CheckDoc, Claim, Decision, ErrorClass, Outcome, Staged, Stored};
+use windrow_core::ledger::{CheckDoc, Claim, DecidedBy, Decision, ErrorClass, Outcome, Reason, Staged, Stored};
 use windrow_core::{Epoch, Error, ErrorKind, PartitionWindow, Result, Table};
 
 use crate::ledger::Claimed;
@@ -99,11 +99,32 @@ impl LakeTable {
         self.commit(&window, epoch, outcome).await
     }
 
+    /// Gives up an epoch nobody finished. Whoever still works on it is fenced when it decides. Idempotent.
+    ///
+    /// # Errors
+    /// `Fenced` when the epoch was decided otherwise, `Misconfigured` when it was never claimed, else what the store says.
+    pub async fn abort(&self, window: &PartitionWindow, epoch: Epoch, decided_by: DecidedBy) -> Result<Stored<Outcome>> {
+        self.require::<Claim>(window, epoch, RegisterKind::Claim).await?;
+        self.commit(window, epoch, Outcome::aborted(decided_by)).await
+    }
+
+    /// Takes a window back: from this epoch down nothing is the head, until a later epoch is published. Idempotent.
+    /// The view follows with the next [`LakeTable::project_live`].
+    ///
+    /// # Errors
+    /// `Internal` unless the epoch was claimed with [`Reason::Retract`], `Fenced` when it was decided otherwise.
+    pub async fn retract(&self, claimed: &Claimed) -> Result<Stored<Outcome>> {
+        if claimed.claim.document().reason != Reason::Retract {
+            return Err(Error::internal("the epoch was not claimed to retract").with("epoch", claimed.epoch()));
+        }
+        self.commit(&claimed.window(), claimed.epoch(), Outcome::retracted()).await
+    }
+
     /// Writes the outcome register, whatever it says. Only for outcomes that [`Outcome`]'s own functions decided.
     pub(crate) async fn commit(&self, window: &PartitionWindow, epoch: Epoch, outcome: Outcome) -> Result<Stored<Outcome>> {
         let key = self.register(window, epoch, RegisterKind::Outcome);
         let outcome = Stored::encode(outcome)?;
-        match self.lake().put_once(&key, &Bytes::copy_from_slice(outcome.bytes())).await? {
+        match self.lake().settle(&key, &Bytes::copy_from_slice(outcome.bytes())).await? {
             PutOnce::Mine => Ok(outcome),
             PutOnce::Unknown(error) => Err(error),
             PutOnce::Theirs(bytes) => {

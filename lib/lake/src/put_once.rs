@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use windrow_core::layout::Key;
+use windrow_core::layout::{Key, RegisterKind};
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::store_error;
@@ -58,8 +58,17 @@ impl Lake {
     /// Creates a key with these bytes unless it exists, and says what it holds now. Idempotent.
     ///
     /// # Errors
-    /// `Internal` for a key that may be overwritten. Failures of the store are [`PutOnce::Unknown`].
+    /// `Internal` for a key that may be overwritten, and for an outcome: only publish, quarantine, abort and retract
+    /// decide. Failures of the store are [`PutOnce::Unknown`].
     pub async fn put_once(&self, key: &Key, bytes: &Bytes) -> Result<PutOnce> {
+        if matches!(key, Key::Register { kind: RegisterKind::Outcome, .. }) {
+            return Err(Error::internal("an outcome is decided, not put").with("key", key));
+        }
+        self.settle(key, bytes).await
+    }
+
+    /// The same for every key that is written once.
+    pub(crate) async fn settle(&self, key: &Key, bytes: &Bytes) -> Result<PutOnce> {
         if !key.is_write_once() {
             return Err(Error::internal("the key is not one that is written once").with("key", key));
         }

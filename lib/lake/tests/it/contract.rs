@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use windrow_core::gate::Status;
 use windrow_core::layout::{Key, RegisterKind};
-use windrow_core::ledger::{Decision, ErrorClass};
+use windrow_core::ledger::{DecidedBy, Decision, ErrorClass, Reason};
 use windrow_core::{Code, Epoch, ErrorKind};
-use windrow_lake::PutOnce;
+use windrow_lake::{ClaimRequest, PutOnce, ViewState};
 
 use crate::fault::Fault;
 use crate::support::{Backend, Bench, check, publish, request, stage, window};
@@ -23,6 +23,8 @@ async fn store_contract(backend: Backend) {
     quarantine_leaves_the_head(backend).await;
     the_last_claimed_epoch_is_the_head(backend).await;
     a_check_is_final(backend).await;
+    an_aborted_epoch_is_fenced(backend).await;
+    a_retracted_window_is_not_published(backend).await;
     damaged_heads_are_found(backend).await;
     tables_are_listed_and_keep_their_identity(backend).await;
 }
@@ -64,6 +66,8 @@ async fn what_may_change_is_not_created_once(backend: Backend) {
     let bench = Bench::new(backend).await;
     let view = Key::LiveView("clean.flights".parse().unwrap(), "day".parse().unwrap(), window());
     assert_eq!(bench.lake.put_once(&view, &Bytes::new()).await.unwrap_err().kind(), ErrorKind::Internal);
+    let outcome = bench.lake.put_once(&register(1, RegisterKind::Outcome), &Bytes::new()).await;
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
     let raw = Key::Format("raw.flights".parse().unwrap());
     assert_eq!(bench.lake.put_once(&raw, &Bytes::new()).await.unwrap_err().kind(), ErrorKind::Internal);
     assert_eq!(bench.store.writes(), []);
@@ -157,6 +161,40 @@ async fn a_check_is_final(backend: Backend) {
     let second = table.put_check(&claimed, check(&staged, Status::Pass)).await.unwrap();
     assert_eq!(second.document().status, Status::Fail, "checking again does not turn a FAIL into a PASS");
     assert_eq!(stage(&table, &claimed, &["b"]).await.unwrap_err().kind(), ErrorKind::Transient, "one output for each epoch");
+}
+
+async fn an_aborted_epoch_is_fenced(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    let table = bench.table().await;
+    let (slow, peer) = (table.claim(&request(1)).await.unwrap(), table.claim(&request(2)).await.unwrap());
+    table.abort(&window(), slow.epoch(), DecidedBy::Gc).await.unwrap();
+    table.abort(&window(), slow.epoch(), DecidedBy::Gc).await.unwrap();
+    assert_eq!(publish(&table, &slow, &["a"]).await.unwrap_err().kind(), ErrorKind::Fenced);
+    publish(&table, &peer, &["b"]).await.unwrap();
+    let late = table.abort(&window(), peer.epoch(), DecidedBy::Gc).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced, "what is published cannot be aborted");
+    assert_eq!(table.require_head(&window()).await.unwrap().epoch, peer.epoch());
+    let never = table.abort(&window(), Epoch::new(99).unwrap(), DecidedBy::Gc).await.unwrap_err();
+    assert_eq!(never.kind(), ErrorKind::Misconfigured);
+    bench.assert_only_legal_writes().await;
+}
+
+async fn a_retracted_window_is_not_published(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    let table = bench.table().await;
+    let first = table.claim(&request(1)).await.unwrap();
+    publish(&table, &first, &["a"]).await.unwrap();
+    table.project_live(&window()).await.unwrap();
+    assert_eq!(table.retract(&first).await.unwrap_err().kind(), ErrorKind::Internal);
+    let back = table.claim(&ClaimRequest { reason: Reason::Retract, ..request(2) }).await.unwrap();
+    table.retract(&back).await.unwrap();
+    assert!(table.resolve(&window()).await.unwrap().is_none());
+    assert_eq!(table.project_live(&window()).await.unwrap(), ViewState::NotPublished);
+    assert!(bench.lake.get_bytes("clean/flights/day=2013-01-01/part-00000.parquet").await.is_err());
+    let third = table.claim(&request(3)).await.unwrap();
+    publish(&table, &third, &["c"]).await.unwrap();
+    assert_eq!(table.require_head(&window()).await.unwrap().epoch, third.epoch());
+    bench.assert_only_legal_writes().await;
 }
 
 async fn damaged_heads_are_found(backend: Backend) {

@@ -95,7 +95,9 @@ async fn a_file_that_changes_while_it_is_read_is_a_transient_error() {
             } else {
                 std::fs::write(path, vec![b'b'; 20_000_001]).unwrap()
             }
-            reader.read_to_end(&mut head)
+            let failed = reader.read_to_end(&mut head);
+            assert!(reader.read_to_end(&mut head).is_err(), "no reading on behind a gap");
+            failed
         });
         let error = error_from_read(result.await.unwrap().unwrap_err());
         assert_eq!((error.kind(), error.message()), (ErrorKind::Transient, "raw file changed while it was read"), "{name}");
