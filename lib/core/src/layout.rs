@@ -4,7 +4,7 @@
 //! {lake}/store/{layer}/{dataset}/format.json
 //! {lake}/store/{layer}/{dataset}/ledger/{window}/{epoch}.{claim|staged|check|outcome}.json
 //! {lake}/store/{layer}/{dataset}/data/{column}={window}/e{epoch}-{attempt}/part-{nnnnn}-{sha256:16}.parquet
-//! {lake}/store/tmp/{layer}/{dataset}/{nonce:16}                     a view on its way, local lakes only
+//! {lake}/store/tmp/{layer}/{dataset}/{window}/{epoch}-{attempt}-{nonce:16}    a view on its way, local lakes only
 //! {lake}/quarantine/{layer}/{dataset}/{window}/{epoch}-{attempt}/{evidence.json|rejects.parquet}
 //! {lake}/{layer}/{dataset}/{column}={window}/part-00000.parquet     the live view
 //! {lake}/symlink/{layer}/{dataset}/{column}={window}/manifest       the symlink-manifest view
@@ -204,7 +204,18 @@ pub enum Key {
     /// The window's manifest in the symlink view, replaced atomically.
     SymlinkManifest(Table, PartitionColumn, PartitionWindow),
     /// A view's file before it is renamed into place; outside every folder that a reader globs.
-    ViewTemp(Table, u64),
+    ViewTemp {
+        /// The table.
+        table: Table,
+        /// The window.
+        window: PartitionWindow,
+        /// The epoch whose file it is.
+        epoch: Epoch,
+        /// The attempt whose file it is.
+        attempt: Attempt,
+        /// Tells apart several processes that set the same view.
+        nonce: u64,
+    },
 }
 
 impl fmt::Display for Key {
@@ -222,7 +233,9 @@ impl fmt::Display for Key {
             Key::SymlinkManifest(table, column, window) => {
                 write!(f, "symlink/{}/{}/{column}={window}/manifest", table.layer, table.dataset)
             }
-            Key::ViewTemp(table, nonce) => write!(f, "store/tmp/{}/{}/{nonce:016x}", table.layer, table.dataset),
+            Key::ViewTemp { table, window, epoch, attempt, nonce } => {
+                write!(f, "store/tmp/{}/{}/{window}/{epoch}-{attempt}-{nonce:016x}", table.layer, table.dataset)
+            }
         }
     }
 }
@@ -232,7 +245,11 @@ impl Key {
     pub fn parse(text: &str) -> Option<Key> {
         let segments: Vec<&str> = text.split('/').collect();
         match segments.as_slice() {
-            ["store", "tmp", layer, dataset, nonce] => Some(Key::ViewTemp(parse_table(layer, dataset)?, parse_nonce(nonce)?)),
+            ["store", "tmp", layer, dataset, window, name] => {
+                let (attempt, nonce) = name.rsplit_once('-')?;
+                let ((epoch, attempt), nonce) = (parse_attempt_dir(attempt)?, parse_nonce(nonce)?);
+                Some(Key::ViewTemp { table: parse_table(layer, dataset)?, window: window.parse().ok()?, epoch, attempt, nonce })
+            }
             ["store", layer, dataset, "format.json"] => Some(Key::Format(parse_table(layer, dataset)?)),
             ["store", layer, dataset, "ledger", window, file] => {
                 let (epoch, kind) = parse_register_file(file)?;
@@ -271,6 +288,11 @@ pub fn parse_register(table: &Table, key: &str) -> Option<(PartitionWindow, Epoc
         Key::Register { table: found, window, epoch, kind } if found == *table => Some((window, epoch, kind)),
         _ => None,
     }
+}
+
+/// The folder of a layer's tables: `store/{layer}/`.
+pub fn layer_prefix(layer: Layer) -> String {
+    format!("store/{layer}/")
 }
 
 /// The folder of a table's ledger and data: `store/{layer}/{dataset}/`.
@@ -363,110 +385,4 @@ fn parse_part(text: &str) -> Option<PartPath> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn tables() -> impl Strategy<Value = Table> {
-        (prop_oneof![Just(Layer::Clean), Just(Layer::Curated)], "[a-z][a-z0-9_]{0,62}")
-            .prop_map(|(layer, dataset)| Table::new(layer, dataset.parse().unwrap()))
-    }
-
-    fn windows() -> impl Strategy<Value = PartitionWindow> {
-        (1u16..=9999, 1u8..=12, 1u8..=28, 0u8..24, 0u8..3).prop_map(|(y, m, d, h, grain)| {
-            let text = match grain {
-                0 => format!("{y:04}-{m:02}"),
-                1 => format!("{y:04}-{m:02}-{d:02}"),
-                _ => format!("{y:04}-{m:02}-{d:02}T{h:02}"),
-            };
-            text.parse().unwrap()
-        })
-    }
-
-    fn keys() -> impl Strategy<Value = Key> {
-        let ids = (tables(), windows(), 1u64.., "[0-9a-f]{32}", "[A-Za-z][A-Za-z0-9_]{0,62}");
-        (ids, 0usize..7, 0usize..4, 0u32..=PartPath::MAX_NUMBER, "[0-9a-f]{16}").prop_map(
-            |((table, window, epoch, attempt, column), variant, kind, number, digest)| {
-                let (epoch, attempt): (_, Attempt) = (Epoch::new(epoch).unwrap(), attempt.parse().unwrap());
-                let column: PartitionColumn = column.parse().unwrap();
-                let file = [QuarantineFile::Evidence, QuarantineFile::Rejects][kind % 2];
-                match variant {
-                    0 => Key::Format(table),
-                    1 => Key::Register { table, window, epoch, kind: RegisterKind::ALL[kind] },
-                    2 => Key::Part(table, PartPath { column, window, epoch, attempt, number, digest: Digest16(digest) }),
-                    3 => Key::Quarantine { table, window, epoch, attempt, file },
-                    4 => Key::LiveView(table, column, window),
-                    5 => Key::SymlinkManifest(table, column, window),
-                    _ => Key::ViewTemp(table, epoch.get()),
-                }
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn every_key_parses_back_to_itself(key in keys()) {
-            prop_assert_eq!(Key::parse(&key.to_string()), Some(key));
-        }
-
-        #[test]
-        fn a_changed_key_is_refused_or_is_another_canonical_key(key in keys(), at in any::<prop::sample::Index>(), with in any::<char>()) {
-            let mut text: Vec<char> = key.to_string().chars().collect();
-            let at = at.index(text.len());
-            text[at] = with;
-            let text: String = text.into_iter().collect();
-            if let Some(parsed) = Key::parse(&text) {
-                prop_assert_eq!(parsed.to_string(), text);
-            }
-        }
-
-        #[test]
-        fn no_text_below_raw_is_a_key(rest in ".{0,80}") {
-            prop_assert_eq!(Key::parse(&format!("{RAW_PREFIX}{rest}")), None);
-        }
-
-        #[test]
-        fn no_component_of_a_data_path_is_hidden(key in keys()) {
-            prop_assert!(!key.to_string().split('/').any(|segment| segment.starts_with(['_', '.'])));
-        }
-    }
-
-    #[test]
-    fn hostile_keys_are_refused() {
-        let attempt = "0".repeat(32);
-        let epoch = "00000000000000000001";
-        for text in [
-            String::new(),
-            "/".into(),
-            "raw/flights/a.csv".into(),
-            "raw/flights/day=2013-01-01/part-00000.parquet".into(),
-            "store/raw/flights/format.json".into(),
-            "store/clean/../raw/format.json".into(),
-            "store/clean/flights/format.json/".into(),
-            "/store/clean/flights/format.json".into(),
-            "store//clean/flights/format.json".into(),
-            "store/clean/flights/Format.json".into(),
-            format!("store/clean/flights/ledger/2013-02-30/{epoch}.claim.json"),
-            format!("store/clean/flights/ledger/2013-1-1/{epoch}.claim.json"),
-            "store/clean/flights/ledger/2013-01-01/1.claim.json".into(),
-            "store/clean/flights/ledger/2013-01-01/00000000000000000000.claim.json".into(),
-            format!("store/clean/flights/ledger/2013-01-01/{epoch}.claim.json#1"),
-            format!("store/clean/flights/ledger/2013-01-01/{epoch}.lease.json"),
-            format!("store/clean/flights/data/day=2013-01-01/e{epoch}-{attempt}/part-0-0123456789abcdef.parquet"),
-            format!("store/clean/flights/data/day=2013-01-01/e{epoch}-{attempt}/part-00000-0123456789ABCDEF.parquet"),
-            format!("store/clean/flights/data/_d=2013-01-01/e{epoch}-{attempt}/part-00000-0123456789abcdef.parquet"),
-            format!("store/clean/flights/data/day=2013-01-01/e{epoch}-{attempt}/x/part-00000-0123456789abcdef.parquet"),
-            "store/tmp/clean/flights/xyz".into(),
-            "clean/flights/day=2013-01-01/part-00001.parquet".into(),
-        ] {
-            assert_eq!(Key::parse(&text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_register_of_another_table_is_not_ours() {
-        let key = "store/clean/flights/ledger/2013-01-01/00000000000000000001.claim.json";
-        assert!(parse_register(&"clean.flights".parse().unwrap(), key).is_some());
-        assert!(parse_register(&"curated.flights".parse().unwrap(), key).is_none());
-    }
-}
+mod tests;

@@ -200,5 +200,4 @@ fn require_chain(claim: &Stored<Claim>, staged: Option<&Stored<Staged>>, check: 
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
