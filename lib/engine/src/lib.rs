@@ -13,6 +13,7 @@ pub mod read;
 pub mod rules;
 pub mod schema;
 pub mod shape;
+mod text;
 pub mod write;
 
 #[cfg(test)]

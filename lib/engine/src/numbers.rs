@@ -2,8 +2,9 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Date32Type, Decimal32Type, Decimal64Type, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
@@ -20,6 +21,8 @@ pub(crate) fn each_number(array: &dyn Array, see: impl FnMut(usize, i128)) -> bo
         DataType::UInt16 => each(array.as_primitive::<UInt16Type>(), see),
         DataType::UInt32 => each(array.as_primitive::<UInt32Type>(), see),
         DataType::UInt64 => each(array.as_primitive::<UInt64Type>(), see),
+        DataType::Decimal32(..) => each(array.as_primitive::<Decimal32Type>(), see),
+        DataType::Decimal64(..) => each(array.as_primitive::<Decimal64Type>(), see),
         DataType::Decimal128(..) => each(array.as_primitive::<Decimal128Type>(), see),
         DataType::Date32 => each(array.as_primitive::<Date32Type>(), see),
         DataType::Timestamp(unit, _) => match unit {
