@@ -10,6 +10,7 @@
 pub mod chunk;
 mod numbers;
 pub mod read;
+pub mod rejects;
 pub mod rules;
 pub mod schema;
 pub mod shape;
