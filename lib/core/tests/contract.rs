@@ -78,6 +78,15 @@ fn a_clean_contract_is_read_exactly() {
     assert!(matches!(contract.properties[0].data_type, DataType::String { format: None }));
 }
 
+#[test]
+fn unique_is_a_rule_of_the_gate() {
+    let text = CLEAN.replacen("primaryKey: true}", "primaryKey: true, unique: true}", 1);
+    let contract = contract::read("orders.clean.odcs.yaml", &text).unwrap();
+    assert_eq!(contract.checks.last().unwrap().id, "id_unique");
+    let raw = RAW.replacen("required: true}", "required: true, unique: true}", 1);
+    assert!(findings("orders.raw.odcs.yaml", &raw).contains("raw files can only be counted"));
+}
+
 /// Each edit turns a legal contract into an illegal one; the finding names the place and the remedy.
 #[test]
 fn every_mistake_is_named_with_its_place() {

@@ -205,8 +205,13 @@ fn all_checks(
         for item in items {
             let Value::Map(entries) = &item.value else { continue };
             let find = |key: &str| entries.iter().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value);
-            let (Some(name), Some(rules)) = (find("name").and_then(Node::text), find("quality")) else { continue };
-            checks.extend(quality::checks(reading, rules, Some(&name.into()), properties));
+            let Some(name) = find("name").and_then(Node::text) else { continue };
+            if let Some(rules) = find("quality") {
+                checks.extend(quality::checks(reading, rules, Some(&name.into()), properties));
+            }
+            if let Some(node) = find("unique") {
+                checks.extend(quality::unique(reading, node, name));
+            }
         }
     }
     for (index, check) in checks.iter().enumerate() {

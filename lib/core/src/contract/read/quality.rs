@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::code::Code;
-use crate::gate::{Check, Metric, Severity, Unit};
+use crate::gate::{Check, Metric, Number, Severity, Threshold, Unit};
 use crate::yaml::Node;
 
 use super::super::model::Property;
@@ -52,6 +52,18 @@ fn check(reading: &mut Reading, node: &Node, column: Option<&Arc<str>>, properti
     let threshold = threshold::read(reading, &threshold_map, "a quality rule")?;
     let severity = severity(reading, &map).unwrap_or(Severity::Error);
     Some(Check { id, metric, threshold, severity, place: node.place.clone() })
+}
+
+/// `unique: true` of a property is a rule like any other: `<name>_unique`, no duplicate values.
+pub(super) fn unique(reading: &mut Reading, node: &Node, name: &str) -> Option<Check> {
+    let is_unique = reading.boolean(node, "unique")?;
+    is_unique.then(|| Check {
+        id: format!("{name}_unique"),
+        metric: Metric::DuplicateValues(vec![name.into()], Unit::Rows),
+        threshold: Threshold::MustBe(Number::whole(0)),
+        severity: Severity::Error,
+        place: node.place.clone(),
+    })
 }
 
 fn identifier(reading: &mut Reading, node: &Node) -> Option<String> {
