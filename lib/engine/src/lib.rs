@@ -9,6 +9,7 @@
 
 pub mod chunk;
 mod numbers;
+pub mod parse;
 pub mod read;
 pub mod rejects;
 pub mod rules;

@@ -1,0 +1,195 @@
+//! A raw file's name and first bytes: both must say what the contract says, before anything is decoded.
+
+use std::io::{self, BufRead, Read};
+
+use windrow_core::contract::{Compression, Reader, ReaderFormat};
+use windrow_core::{Code, Error, ErrorKind};
+
+/// How the stored bytes are packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
+pub(super) const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// First bytes of formats that are never text.
+const BINARY: [(&[u8], &str); 6] =
+    [(GZIP, "gzip"), (ZSTD, "zstd"), (b"PAR1", "Parquet"), (b"PK\x03\x04", "zip"), (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz")];
+
+/// Decides the packing by the file's name, which must end as the reader declares; letter case of the ending is free.
+///
+/// # Errors
+/// What the name should end with.
+pub(crate) fn codec(reader: &Reader, key: &str) -> Result<Codec, String> {
+    let formats: &[&str] = match reader.format {
+        ReaderFormat::Csv => &[".csv"],
+        ReaderFormat::Ndjson => &[".ndjson", ".jsonl"],
+        ReaderFormat::Parquet => &[".parquet"],
+    };
+    let packings: &[(&str, Codec)] = match reader.compression {
+        _ if reader.format == ReaderFormat::Parquet => &[("", Codec::Plain)],
+        Compression::ByExtension => &[("", Codec::Plain), (".gz", Codec::Gzip), (".zst", Codec::Zstd)],
+        Compression::None => &[("", Codec::Plain)],
+        Compression::Gzip => &[(".gz", Codec::Gzip)],
+        Compression::Zstd => &[(".zst", Codec::Zstd)],
+    };
+    let endings: Vec<(String, Codec)> = formats
+        .iter()
+        .flat_map(|format| packings.iter().map(move |(packing, codec)| (format!("{format}{packing}"), *codec)))
+        .collect();
+    let name = key.to_ascii_lowercase();
+    let found = endings.iter().find(|(ending, _)| name.ends_with(ending.as_str()));
+    let expected = || endings.iter().map(|(ending, _)| format!("`{ending}`")).collect::<Vec<_>>().join(" or ");
+    found.map(|(_, codec)| *codec).ok_or_else(|| format!("expected a name that ends in {}", expected()))
+}
+
+/// Compares the first stored bytes with what the name says; the error says what was found.
+pub(crate) fn check_magic(format: ReaderFormat, codec: Codec, first: &[u8]) -> Result<(), String> {
+    let found = BINARY.iter().find(|(magic, _)| first.starts_with(magic)).map_or("something else", |(_, name)| *name);
+    match (format, codec) {
+        (ReaderFormat::Parquet, _) if found != "Parquet" => Err(format!("expected Parquet (PAR1), found {found}")),
+        (ReaderFormat::Parquet, _) => Ok(()),
+        (_, Codec::Gzip) if found != "gzip" => Err(format!("expected gzip, found {found}")),
+        (_, Codec::Zstd) if found != "zstd" => Err(format!("expected zstd, found {found}")),
+        (_, Codec::Plain) if found != "something else" => Err(format!("expected plain {}, found {found}", format.as_str())),
+        _ => Ok(()),
+    }
+}
+
+/// What ends a file early: the store failed, or the bytes are damaged.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    Store(Error),
+    Damage(Code, String),
+}
+
+/// The stored bytes with a look ahead. A failure of the store is kept here, so that no decoder can disguise it.
+pub(crate) struct Stored {
+    inner: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    failure: Option<io::Error>,
+}
+
+impl Stored {
+    pub(crate) fn new(inner: Box<dyn Read + Send>) -> Self {
+        Stored { inner, buffer: vec![0; 1 << 16], start: 0, end: 0, failure: None }
+    }
+
+    /// The next bytes without consuming them: fewer than `length` only at the end.
+    pub(crate) fn peek(&mut self, length: usize) -> io::Result<&[u8]> {
+        while self.end - self.start < length {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+            let read = self.fetch(self.end)?;
+            if read == 0 {
+                break;
+            }
+            self.end += read;
+        }
+        Ok(self.buffer.get(self.start..self.end).map_or(&[], |left| left.get(..length).unwrap_or(left)))
+    }
+
+    fn fetch(&mut self, from: usize) -> io::Result<usize> {
+        let room = self.buffer.get_mut(from..).unwrap_or_default();
+        loop {
+            match self.inner.read(room) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let shown = io::Error::new(error.kind(), error.to_string());
+                    self.failure = Some(error);
+                    return Err(shown);
+                }
+                read => return read,
+            }
+        }
+    }
+
+    /// The store's own error, when it was the store that failed.
+    pub(super) fn take_failure(&mut self) -> Option<Error> {
+        self.failure.take().map(store_error)
+    }
+}
+
+/// An error of the store keeps its kind when it carries one; a plain I/O error may pass by itself.
+pub(super) fn store_error(error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::new(ErrorKind::Transient, "cannot read the raw file").caused_by(error),
+    }
+}
+
+impl Read for Stored {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.start == self.end && out.len() >= self.buffer.len() {
+            // Large reads go straight through.
+            let inner = self.inner.read(out);
+            return match inner {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    let shown = io::Error::new(error.kind(), error.to_string());
+                    self.failure = Some(error);
+                    Err(shown)
+                }
+                other => other,
+            };
+        }
+        let mut available = self.fill_buf()?;
+        let read = available.read(out)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Stored {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            self.end = self.fetch(0)?;
+        }
+        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.start = (self.start + amount).min(self.end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::fixture::reader;
+
+    #[test]
+    fn the_name_decides_the_packing() {
+        let reader = reader(ReaderFormat::Csv);
+        for (key, codec_) in [("a/x.csv", Codec::Plain), ("a/x.csv.gz", Codec::Gzip), ("a/X.CSV.ZST", Codec::Zstd)] {
+            assert_eq!(codec(&reader, key), Ok(codec_), "{key}");
+        }
+        for key in ["x.txt", "x.json", "x.gz", "x.csv.bz2", "x.csv.gz.tmp", "x"] {
+            assert!(codec(&reader, key).is_err(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_declared_packing_allows_no_other() {
+        let gzip = Reader { compression: Compression::Gzip, ..reader(ReaderFormat::Csv) };
+        assert_eq!(codec(&gzip, "x.csv"), Err("expected a name that ends in `.csv.gz`".to_owned()));
+        let none = Reader { compression: Compression::None, ..reader(ReaderFormat::Ndjson) };
+        assert!(codec(&none, "x.jsonl").is_ok() && codec(&none, "x.jsonl.gz").is_err());
+    }
+
+    #[test]
+    fn first_bytes_must_agree() {
+        assert!(check_magic(ReaderFormat::Csv, Codec::Plain, b"id,a").is_ok());
+        assert!(check_magic(ReaderFormat::Csv, Codec::Plain, GZIP).is_err());
+        assert!(check_magic(ReaderFormat::Csv, Codec::Gzip, b"id,a").is_err());
+        assert!(check_magic(ReaderFormat::Parquet, Codec::Plain, b"id,a").is_err());
+        assert!(check_magic(ReaderFormat::Ndjson, Codec::Plain, b"PAR1").is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! One module per kind of wrong input; every case is one file of one window.
+
+mod csv_rows;
+mod csv_values;
+mod files;
+mod header;
+mod round_trip;
