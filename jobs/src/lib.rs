@@ -1,2 +1,21 @@
-//! x
-pub mod cli; pub mod config; pub mod plan; pub mod project; pub mod render; pub mod runtime;
+//! The command line of windrow: loads a project, opens a lake, and walks windows through their stages.
+//!
+//! ```text
+//! cli ─▶ cmd (one file a verb) ─▶ session (project, lake, runtime) ─▶ stage (one file a stage) ─▶ report
+//! ```
+//!
+//! Invariant: environment, clock and randomness are touched only in [`runtime`]; exit codes come only from
+//! `windrow_core::ErrorKind`.
+
+pub mod cli;
+pub mod cmd;
+pub mod config;
+pub mod functions;
+pub mod lint;
+pub mod plan;
+pub mod project;
+pub mod render;
+pub mod report;
+pub mod runtime;
+pub mod session;
+pub mod stage;

@@ -169,9 +169,11 @@ pub fn error_json(error: &Error) -> serde_json::Value {
     let kind: ErrorKind = error.kind();
     let context: serde_json::Map<String, serde_json::Value> =
         error.context().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let failure = windrow_aws::task_failure(error);
     json!({
         "kind": kind.name(),
-        "error": kind.step_functions_error(),
+        "error": failure.error,
+        "cause": failure.cause,
         "exit_code": kind.exit_code(),
         "message": error.to_string(),
         "context": context,

@@ -9,7 +9,7 @@ use windrow_engine::read::{self, RawWindow};
 use windrow_engine::shape::{self, Shaped};
 use windrow_engine::{Chunk, rejects, schema};
 use windrow_lake::{Claimed, Discovery, Head, LakeTable};
-use windrow_transform::derive::Derivation;
+use windrow_transform::{Derivation, DeriveError};
 
 use crate::session::Session;
 
@@ -127,16 +127,16 @@ impl Job<'_> {
     fn derive_chunk(&self, derivation: &Derivation, chunk: Chunk, refused: &mut ViolationReport) -> Result<Chunk> {
         let mut chunk = chunk;
         loop {
-            let failure = match derivation.apply(&chunk.batch)? {
+            let failure = match derivation.apply(&chunk.batch) {
                 Ok(batch) => return Ok(Chunk { batch, origin: chunk.origin }),
-                Err(failure) => failure,
+                Err(DeriveError::Row(failure)) => failure,
+                Err(DeriveError::Other(error)) => return Err(error),
             };
             let row = failure.row;
             let mut violation = Violation::of_file(Code::DerivedValue, chunk.origin.file().clone(), failure.message);
             violation.line = chunk.origin.line(row);
             violation.column = Some(failure.column.as_str().into());
-            let property = self.clean.property(&failure.column);
-            violation.contract = property.and_then(|property| property.logic.as_ref()).map(|(_, place)| self.clean.quote(place));
+            violation.contract = Some(self.clean.quote(&failure.place));
             refused.push(violation);
             refused.count_rejected_rows(1);
             let kept: Vec<usize> = (0..chunk.batch.num_rows()).filter(|index| *index != row).collect();

@@ -3,10 +3,11 @@
 use std::sync::Mutex;
 
 use arrow_array::RecordBatch;
-use serde_json::json;
+use serde_json::{Value, json};
 use windrow_core::ledger::{ContractRef, FileEntry, InputEntry, RowCounts};
 use windrow_core::{Contract, Epoch, Error, PartitionWindow, Result, Table};
-use windrow_engine::write::{self, EncodedPart};
+use windrow_engine::schema;
+use windrow_engine::write::{self, ColumnStats, EncodedPart};
 use windrow_lake::{ClaimRequest, Claimed, Head, LakeTable, Output};
 
 use crate::runtime;
@@ -80,12 +81,14 @@ pub fn stage(
 ) -> Result<StagedWindow> {
     let written: Mutex<Vec<FileEntry>> = Mutex::new(Vec::new());
     let handle = session.runtime.handle();
+    let schema = schema::file_schema(contract);
     let sink = |part: EncodedPart| -> Result<()> {
-        let rows = write::verify_part(&part.bytes, contract)?;
+        let rows = write::verify_part(&part.bytes, &schema)?;
         if rows != part.rows {
             return Err(Error::internal("a written file holds another number of rows").with("expected", part.rows).with("found", rows));
         }
-        let stats = json!(part.stats);
+        let stats: Vec<Value> = part.stats.iter().map(stats_json).collect();
+        let stats = Value::Array(stats);
         let entry = handle.block_on(table.stage_part(claimed, part.index, part.bytes, part.rows, stats))?;
         written.lock().map_err(|_| Error::internal("a writer thread failed"))?.push(entry);
         Ok(())
@@ -98,4 +101,8 @@ pub fn stage(
     let output = Output { inputs, contract: contract_ref, rows, files };
     session.runtime.block_on(table.put_staged(claimed, output))?;
     Ok(StagedWindow { table: table.name().clone(), window: claimed.window(), epoch: claimed.epoch(), rows, files: count, bytes })
+}
+
+fn stats_json(stats: &ColumnStats) -> Value {
+    json!({"name": stats.name, "nulls": stats.nulls, "min": stats.min, "max": stats.max})
 }

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
+# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+started=$SECONDS
+step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); shift; "$@"; }
+need() { command -v "$1" >/dev/null || { echo "missing: $1 ($2)" >&2; exit 1; }; }
+
+need cargo 'install Rust with rustup'
+need cc 'install a C compiler'
+need python3 'install Python 3.9 or later'
+
+venv=${CARGO_TARGET_DIR:-target}/test-venv
+install_readers() {
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+}
+
+step 'install the readers and linters' install_readers
+step 'fetch crates' cargo fetch --locked
+step 'format' cargo fmt --all --check
+step 'purity' bash tests/purity.sh
+step 'clippy' cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet
+step 'unit and integration tests' cargo test --locked --workspace
+windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
+step 'contracts of this repository' "$windrow" contract lint --project .
+step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas
+step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.py "$windrow"
+step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
+printf '\nAll tests passed in %d s.\n' $((SECONDS - started))
