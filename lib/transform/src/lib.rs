@@ -1,1 +1,12 @@
-//! x
+//! SQL and Rust transforms, derived columns and SQL checks: the only crate that knows polars.
+//!
+//! ```text
+//! clean head ─▶ [SQL or Rust over lazy frames] ─▶ batches ─▶ stage ─▶ [SQL checks] ─▶ publish
+//! raw rows ─▶ read ─▶ [derived columns] ─▶ shape        (this crate: what stands in brackets)
+//! ```
+//!
+//! Invariant: inputs are explicit files of resolved heads, never globs; nothing here lists a store, writes a file or
+//! reads the clock. What would lose digits, guess a type or turn a failed cast into null is refused, at lint time where
+//! the plan shows it and as an error at run time where only the data does.
+
+pub mod bridge;
