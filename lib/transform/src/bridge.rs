@@ -96,8 +96,8 @@ fn crossing(direction: &'static str, error: impl std::error::Error + Send + Sync
 #[cfg(test)]
 mod tests {
     use arrow_array::{
-        Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array,
-        Int64Array, LargeStringArray, StringArray, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+        Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
+        Int32Array, Int64Array, LargeStringArray, StringArray, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
         TimestampNanosecondArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
     };
 
@@ -106,7 +106,8 @@ mod tests {
     fn all_types() -> RecordBatch {
         let inner = Arc::new(Field::new("x", Arrow::Int32, true));
         let nested = StructArray::from(vec![(inner, Arc::new(Int32Array::from(vec![1, 2])) as ArrayRef)]);
-        let decimal = Decimal128Array::from(vec![Some(-1_234_567_890_123_456_789_i128), None]).with_precision_and_scale(38, 4).unwrap();
+        let decimal =
+            Decimal128Array::from(vec![Some(-1_234_567_890_123_456_789_i128), None]).with_precision_and_scale(38, 4).unwrap();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("i8", Arc::new(Int8Array::from(vec![Some(i8::MIN), None]))),
             ("i16", Arc::new(Int16Array::from(vec![Some(i16::MIN), None]))),

@@ -10,3 +10,18 @@
 //! the plan shows it and as an error at run time where only the data does.
 
 pub mod bridge;
+mod failure;
+#[cfg(test)]
+mod fixture;
+mod guard;
+pub mod input;
+pub mod params;
+mod parse;
+pub mod run;
+pub mod text;
+pub mod transform;
+
+pub use input::{Inputs, TableInput};
+pub use params::Params;
+pub use run::run;
+pub use transform::{Registry, RustTransform, SqlTransform, Transform};
