@@ -40,6 +40,21 @@ pub fn from_polars(mut frame: DataFrame) -> Result<Vec<RecordBatch>> {
     Ok(batches)
 }
 
+/// Copies a frame into one batch.
+///
+/// # Errors
+/// As [`from_polars`].
+pub fn from_polars_whole(frame: DataFrame) -> Result<RecordBatch> {
+    let batches = from_polars(frame)?;
+    match batches.as_slice() {
+        [one] => Ok(one.clone()),
+        many => {
+            let schema = many.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+            arrow_select::concat::concat_batches(&schema, many).map_err(|error| crossing("from polars", error))
+        }
+    }
+}
+
 /// The empty frame of a schema.
 ///
 /// # Errors

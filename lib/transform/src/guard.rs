@@ -122,5 +122,5 @@ fn cast(expr: Node, dtype: DataType) -> AExpr {
 }
 
 fn type_of(node: Node, schema: &Schema, arena: &Arena<AExpr>) -> Result<DataType, PolarsError> {
-    arena.get(node).to_dtype(&ToFieldContext::new(arena, schema))
+    arena.get(node).to_dtype(&ToFieldContext::new(arena, schema))?.materialize_unknown(true)
 }

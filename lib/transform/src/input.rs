@@ -105,6 +105,13 @@ impl Inputs {
         Ok(self)
     }
 
+    /// Adds a table that is already a plan.
+    #[must_use]
+    pub fn with_frame(mut self, name: &str, frame: LazyFrame) -> Self {
+        self.tables.push((name.to_owned(), frame));
+        self
+    }
+
     /// The lazy frame of a table.
     ///
     /// # Errors
