@@ -1,5 +1,7 @@
+//! SQL and Rust transforms, derived columns and SQL checks: the only crate that knows polars.
 //!
 //! ```text
+//! clean head ─▶ [SQL or Rust over lazy frames] ─▶ batches ─▶ stage ─▶ [SQL checks] ─▶ publish
 //! raw rows ─▶ read ─▶ [derived columns] ─▶ shape        (this crate: what stands in brackets)
 //! ```
 //!
@@ -8,6 +10,8 @@
 //! the plan shows it and as an error at run time where only the data does.
 
 pub mod bridge;
+pub mod check;
+mod check_sql;
 mod declared;
 pub mod derive;
 mod failure;
@@ -23,6 +27,7 @@ pub mod run;
 pub mod text;
 pub mod transform;
 
+pub use check::{lint_checks, run_checks};
 pub use derive::{Derivation, DeriveError, DeriveFailure, derive, lint_derive};
 pub use input::{Inputs, TableInput};
 pub use lint::lint_select;

@@ -21,7 +21,7 @@ use windrow_core::{Code, Diagnostic, Result};
 pub(crate) use dialect::Grain;
 pub(crate) use findings::Findings;
 pub(crate) use names::columns_of;
-pub(crate) use types::{compare, sql_type};
+pub(crate) use types::compare;
 
 use crate::failure::guarded;
 use crate::input::Inputs;
