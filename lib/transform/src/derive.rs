@@ -159,17 +159,17 @@ fn compile_column(contract: &Contract, property: &Property, raw: &Schema) -> Res
     let field = declared::field(property);
     let origin = match &property.logic {
         Some((text, place)) => compile_expression(text, place, raw, &field)?,
-        None => compile_copy(contract, property, raw, &field).map_err(|finding| vec![finding])?,
+        None => compile_copy(contract, property, raw, &field)?,
     };
     Ok(Column { field, origin })
 }
 
-fn compile_copy(contract: &Contract, property: &Property, raw: &Schema, field: &Field) -> Result<Origin, Diagnostic> {
+fn compile_copy(contract: &Contract, property: &Property, raw: &Schema, field: &Field) -> Result<Origin, Vec<Diagnostic>> {
     let source = property.source.as_ref().unwrap_or(&property.name);
     let finding = |code, title: String, help: String| {
         let line = contract.line(&property.place);
         let length = line.chars().count();
-        Diagnostic::new(code, property.place.clone(), title).excerpt(line, 0, length).help(help)
+        vec![Diagnostic::new(code, property.place.clone(), title).excerpt(line, 0, length).help(help)]
     };
     let names: Vec<&str> = raw.fields().iter().map(|field| field.name().as_str()).collect();
     let Ok(found) = raw.field_with_name(source) else {
@@ -186,7 +186,7 @@ fn compile_copy(contract: &Contract, property: &Property, raw: &Schema, field: &
 
 fn compile_expression(text: &str, place: &Place, raw: &Schema, field: &Field) -> Result<Origin, Vec<Diagnostic>> {
     let sql = SqlText { text, file: &place.file, origin: (place.line, place.column) };
-    let expression = parse_expression(&sql).map_err(|finding| vec![finding])?;
+    let expression = parse_expression(&sql)?;
     let rendered = sql.replaced(Vec::new());
     let mut findings = Findings::new(&sql, &rendered);
     let tables = [(RAW.to_owned(), Arc::new(raw.clone()))];

@@ -11,7 +11,7 @@ use polars::chunked_array::cast::CastOptions;
 use polars::polars_utils::arena::{Arena, Node};
 use polars::prelude::{AnyValue, DataType, PolarsError, Scalar, Schema};
 use polars_plan::dsl::Operator;
-use polars_plan::plans::{AExpr, IR, IRAggExpr, IRPlan, LiteralValue, ToFieldContext};
+use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext};
 
 /// Puts guards on every arithmetic expression and sum of a plan.
 ///
@@ -71,6 +71,7 @@ fn guard_tree(node: Node, schema: &Schema, arena: &mut Arena<AExpr>, seen: &mut 
         AExpr::BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus | Operator::Multiply), right } => {
             guarded_arithmetic((left, op, right), type_of(node, schema, arena)?, schema, arena)?
         }
+        AExpr::Function { function: IRFunctionExpr::CumSum { .. }, .. } => guarded_running_sum(node, schema, arena)?,
         AExpr::Agg(IRAggExpr::Sum(input)) => guarded_sum(input, type_of(node, schema, arena)?, schema, arena)?,
         _ => None,
     };
@@ -88,13 +89,24 @@ fn guarded_arithmetic(
 ) -> Result<Option<AExpr>, PolarsError> {
     let operands = [type_of(left, schema, arena)?, type_of(right, schema, arena)?];
     let narrow = |data_type: &DataType| data_type.is_integer() && !matches!(data_type, DataType::Int128 | DataType::UInt128);
-    if !narrow(&result) || !operands.iter().all(|operand| narrow(operand)) {
+    if !narrow(&result) || !operands.iter().all(narrow) {
         return Ok(None);
     }
     let left = arena.add(cast(left, DataType::Int128));
     let right = arena.add(cast(right, DataType::Int128));
     let wide = arena.add(AExpr::BinaryExpr { left, op, right });
     Ok(Some(cast(wide, result)))
+}
+
+/// `sum(x) OVER (ORDER BY y)` is a running sum.
+fn guarded_running_sum(node: Node, schema: &Schema, arena: &mut Arena<AExpr>) -> Result<Option<AExpr>, PolarsError> {
+    let result = type_of(node, schema, arena)?;
+    let mut wide = arena.get(node).clone();
+    let AExpr::Function { input, .. } = &mut wide else { return Ok(None) };
+    let Some(first) = input.first_mut().filter(|_| result.is_integer()) else { return Ok(None) };
+    let argument = arena.add(cast(first.node(), DataType::Int128));
+    first.set_node(argument);
+    Ok(Some(cast(arena.add(wide), result)))
 }
 
 fn guarded_sum(input: Node, result: DataType, schema: &Schema, arena: &mut Arena<AExpr>) -> Result<Option<AExpr>, PolarsError> {

@@ -1,6 +1,6 @@
 //! The tables a transform or check may read: the files of one window's head, or batches in memory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -49,7 +49,7 @@ impl TableInput {
     }
 
     fn scan_files(&self) -> Result<LazyFrame> {
-        let paths = self.files.iter().map(local_path).collect::<Result<Vec<_>>>()?;
+        let paths = self.files.iter().map(|path| local_path(path)).collect::<Result<Vec<_>>>()?;
         let schema: PolarsSchema = bridge::empty_frame(&self.file_schema())?.schema().as_ref().clone();
         let arguments = ScanArgsParquet {
             glob: false,
@@ -135,7 +135,7 @@ impl Inputs {
     }
 }
 
-fn local_path(path: &PathBuf) -> Result<PlRefPath> {
+fn local_path(path: &Path) -> Result<PlRefPath> {
     let refused = |why: &str| Error::new(ErrorKind::Misconfigured, why.to_owned()).with("path", path.display());
     let local = PlRefPath::try_from_path(path).map_err(|_| refused("the path is not UTF-8"))?;
     if local.has_scheme() { Err(refused("the path is not local")) } else { Ok(local) }

@@ -12,24 +12,25 @@ use crate::text::{Rendered, SqlText};
 ///
 /// # Errors
 /// `W0701` at the offending token, `W0702` for any other statement.
-pub(crate) fn parse_query(sql: &SqlText<'_>, rendered: &Rendered) -> Result<Query, Diagnostic> {
+pub(crate) fn parse_query(sql: &SqlText<'_>, rendered: &Rendered) -> Result<Query, Vec<Diagnostic>> {
     let mut statements =
         parser(&rendered.text).and_then(|mut parser| parser.parse_statements()).map_err(|error| syntax(sql, rendered, &error))?;
     let extra = statements.len() > 1;
     match statements.pop() {
-        None => Err(sql.finding(Code::SqlSyntax, (1, 1), 1, "the file holds no statement").help("write one SELECT")),
+        None => Err(vec![sql.finding(Code::SqlSyntax, (1, 1), 1, "the file holds no statement").help("write one SELECT")]),
         Some(_) if extra => {
             let place = after_first_statement(rendered);
-            Err(sql
-                .finding(Code::SqlUnsupported, place, 1, "more than one statement")
-                .help("keep one SELECT; use WITH for steps"))
+            Err(vec![
+                sql.finding(Code::SqlUnsupported, place, 1, "more than one statement")
+                    .help("keep one SELECT; use WITH for steps"),
+            ])
         }
         Some(Statement::Query(query)) => Ok(*query),
         Some(other) => {
             let word = other.to_string().split_whitespace().next().unwrap_or_default().to_owned();
             let place = first_token(rendered);
             let finding = sql.finding(Code::SqlUnsupported, place, word.chars().count(), format!("`{word}` is not a query"));
-            Err(finding.help("a transform or check is one SELECT or WITH … SELECT"))
+            Err(vec![finding.help("a transform or check is one SELECT or WITH … SELECT")])
         }
     }
 }
@@ -38,7 +39,7 @@ pub(crate) fn parse_query(sql: &SqlText<'_>, rendered: &Rendered) -> Result<Quer
 ///
 /// # Errors
 /// `W0701` at the offending token.
-pub(crate) fn parse_expression(sql: &SqlText<'_>) -> Result<Expr, Diagnostic> {
+pub(crate) fn parse_expression(sql: &SqlText<'_>) -> Result<Expr, Vec<Diagnostic>> {
     let rendered = sql.replaced(Vec::new());
     let mut parser = parser(sql.text).map_err(|error| syntax(sql, &rendered, &error))?;
     let expression = parser.parse_expr().map_err(|error| syntax(sql, &rendered, &error))?;
@@ -47,7 +48,7 @@ pub(crate) fn parse_expression(sql: &SqlText<'_>) -> Result<Expr, Diagnostic> {
         return Ok(expression);
     }
     let place = written(&rendered, rest.span.start);
-    Err(sql.finding(Code::SqlSyntax, place, rest.token.to_string().chars().count(), format!("unexpected `{}`", rest.token)))
+    Err(vec![sql.finding(Code::SqlSyntax, place, rest.token.to_string().chars().count(), format!("unexpected `{}`", rest.token))])
 }
 
 /// The written line and column of a location the parser names.
@@ -61,7 +62,7 @@ fn parser(text: &str) -> Result<Parser<'static>, ParserError> {
 }
 
 /// The parser appends ` at Line: 3, Column: 7` to its messages.
-fn syntax(sql: &SqlText<'_>, rendered: &Rendered, error: &ParserError) -> Diagnostic {
+fn syntax(sql: &SqlText<'_>, rendered: &Rendered, error: &ParserError) -> Vec<Diagnostic> {
     let text = match error {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
         ParserError::RecursionLimitExceeded => "too deeply nested".to_owned(),
@@ -74,7 +75,7 @@ fn syntax(sql: &SqlText<'_>, rendered: &Rendered, error: &ParserError) -> Diagno
         (rendered.text.lines().count() as u64, rendered.text.lines().last().map_or(0, |line| line.chars().count()) as u64 + 1);
     let (line, column) = place.unwrap_or((end.0.max(1), end.1));
     let length = message.rsplit_once("found: ").map_or(1, |(_, token)| token.trim().chars().count());
-    sql.finding(Code::SqlSyntax, rendered.written(line, column), length, lowercase_first(&message))
+    vec![sql.finding(Code::SqlSyntax, rendered.written(line, column), length, lowercase_first(&message))]
 }
 
 fn location(text: &str) -> Option<(u64, u64)> {

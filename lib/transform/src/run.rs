@@ -128,6 +128,7 @@ mod tests {
             "SELECT sum(id) AS x FROM t",
             "SELECT flag, sum(id) AS x FROM t GROUP BY flag",
             "SELECT sum(year * 1000000) AS x FROM t",
+            "SELECT sum(id) OVER (ORDER BY tiny) AS x FROM t",
             "SELECT sum(huge) AS x FROM t",
             "SELECT flag, sum(huge) AS x FROM t WHERE id <> 3 GROUP BY flag HAVING sum(huge) > 0 ORDER BY sum(huge + huge)",
             "SELECT year > 0 AS g, sum(huge) AS x FROM t GROUP BY year > 0",

@@ -60,7 +60,7 @@ impl Transform for SqlTransform {
 pub fn plan_sql(sql: &SqlText<'_>, inputs: &Inputs, params: &Params, extra: &[(&str, String)]) -> Result<LazyFrame> {
     let refused = |findings| Error::from_diagnostics(ErrorKind::Misconfigured, findings);
     let rendered = params.render(sql, extra).map_err(refused)?;
-    parse_query(sql, &rendered).map_err(|finding| refused(vec![finding]))?;
+    parse_query(sql, &rendered).map_err(refused)?;
     plan_text(&rendered.text, inputs).map_err(|error| error.with("file", sql.file))
 }
 

@@ -10,6 +10,8 @@ mod exact;
 mod findings;
 mod names;
 mod place;
+#[cfg(test)]
+mod tests;
 mod types;
 
 use arrow_array::{RecordBatch, new_null_array};
@@ -56,7 +58,7 @@ pub(crate) fn lint_text(
     expected: Option<&[Field]>,
 ) -> std::result::Result<Schema, Vec<Diagnostic>> {
     let rendered = params.render(sql, extra)?;
-    let query = parse_query(sql, &rendered).map_err(|finding| vec![finding])?;
+    let query = parse_query(sql, &rendered)?;
     let mut findings = Findings::new(sql, &rendered);
     check_tree(&query, Grain::Query, tables, &mut findings);
     let schema = if findings.is_empty() { check_plan(&query, &rendered.text, tables, &mut findings) } else { None };

@@ -23,7 +23,7 @@ pub(crate) fn report(tree: &impl Visit, losses: Vec<Finding>, findings: &mut Fin
         if finding.loss == Loss::ToFloat && causes.iter().any(|cause| matches!(cause, Expr::Cast { .. })) {
             continue;
         }
-        let fallback = written.iter().filter(|expression| columns_of(*expression).is_superset(&finding.columns)).next_back();
+        let fallback = written.iter().rfind(|expression| columns_of(*expression).is_superset(&finding.columns));
         let narrowest = causes.iter().min_by_key(|cause| cause.to_string().len()).copied();
         match narrowest.or(fallback) {
             Some(cause) => findings.at(SqlInexact, cause.span(), title(&finding.loss), help(Some(cause), &finding.loss)),
