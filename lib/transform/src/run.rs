@@ -132,13 +132,19 @@ mod tests {
             "SELECT sum(huge) AS x FROM t",
             "SELECT flag, sum(huge) AS x FROM t WHERE id <> 3 GROUP BY flag HAVING sum(huge) > 0 ORDER BY sum(huge + huge)",
             "SELECT year > 0 AS g, sum(huge) AS x FROM t GROUP BY year > 0",
-            "SELECT huge * huge AS x FROM t",
+            "SELECT huge * 2 AS x FROM t",
             "SELECT huge + huge AS x FROM t",
             "SELECT CAST(id AS INT) AS x FROM t",
             "SELECT CAST(CAST(huge AS DOUBLE) * 2 AS DECIMAL(38,4)) AS x FROM t",
         ] {
             misconfigured(sql);
         }
+    }
+
+    #[test]
+    fn what_was_never_linted_is_still_refused_when_it_loses_digits() {
+        assert!(misconfigured("SELECT sum(price * discount) AS x FROM t").starts_with("q.sql:1:12: W0704"));
+        assert!(misconfigured("SELECT DATE '2024-02-31' AS x FROM t").contains("W0702"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use windrow_core::{Error, ErrorKind, Result, suggest};
 
 use crate::failure::guarded;
 use crate::input::Inputs;
+use crate::lint::enforce;
 use crate::params::Params;
 use crate::parse::parse_query;
 use crate::text::SqlText;
@@ -56,12 +57,15 @@ impl Transform for SqlTransform {
 /// Plans one query over tables.
 ///
 /// # Errors
-/// `Misconfigured` with the findings for an unknown placeholder, a syntax error, or a statement that is no query.
+/// `Misconfigured` with the findings for an unknown placeholder, a syntax error, a statement outside the dialect, and
+/// for decimals that would lose digits.
 pub fn plan_sql(sql: &SqlText<'_>, inputs: &Inputs, params: &Params, extra: &[(&str, String)]) -> Result<LazyFrame> {
     let refused = |findings| Error::from_diagnostics(ErrorKind::Misconfigured, findings);
     let rendered = params.render(sql, extra).map_err(refused)?;
-    parse_query(sql, &rendered).map_err(refused)?;
-    plan_text(&rendered.text, inputs).map_err(|error| error.with("file", sql.file))
+    let query = parse_query(sql, &rendered).map_err(refused)?;
+    let plan = plan_text(&rendered.text, inputs).map_err(|error| error.with("file", sql.file))?;
+    enforce(sql, &rendered, &query, &plan)?;
+    Ok(plan)
 }
 
 /// Plans a rendered query without looking at it first.

@@ -17,8 +17,8 @@ mod types;
 use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema, SchemaRef};
 use polars::prelude::{DataFrame, LazyFrame};
-use sqlparser::ast::{Spanned, Visit};
-use windrow_core::{Code, Diagnostic, Result};
+use sqlparser::ast::{Query, Spanned, Visit};
+use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result};
 
 pub(crate) use dialect::Grain;
 pub(crate) use findings::Findings;
@@ -30,7 +30,7 @@ use crate::input::Inputs;
 use crate::params::Params;
 use crate::parse::parse_query;
 use crate::run::collect;
-use crate::text::SqlText;
+use crate::text::{Rendered, SqlText};
 use crate::transform::plan_text;
 
 /// Lints one query over declared tables, and tells the schema of its result.
@@ -69,6 +69,17 @@ pub(crate) fn lint_text(
         Some(schema) if findings.is_empty() => Ok(schema),
         _ => Err(findings.into_list()),
     }
+}
+
+/// What holds at run time too, lint or no lint: the dialect, and no loss of digits in the very plan that will run.
+pub(crate) fn enforce(sql: &SqlText<'_>, rendered: &Rendered, query: &Query, plan: &LazyFrame) -> Result<()> {
+    let mut findings = Findings::new(sql, rendered);
+    dialect::check(query, Grain::Query, &mut findings);
+    if findings.is_empty() {
+        let plan = guarded(|| plan.clone().to_alp())?;
+        place::report(query, exact::check(&plan), &mut findings);
+    }
+    if findings.is_empty() { Ok(()) } else { Err(Error::from_diagnostics(ErrorKind::Misconfigured, findings.into_list())) }
 }
 
 /// Checks a syntax tree before anything is planned.
@@ -122,9 +133,8 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 
 fn null_row(schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = schema.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
-    RecordBatch::try_new(schema.clone(), columns).map_err(|error| {
-        windrow_core::Error::new(windrow_core::ErrorKind::Internal, "no row of nulls for a schema").caused_by(error)
-    })
+    RecordBatch::try_new(schema.clone(), columns)
+        .map_err(|error| Error::new(ErrorKind::Internal, "no row of nulls for a schema").caused_by(error))
 }
 
 fn result_schema(frame: DataFrame) -> Result<Schema> {
