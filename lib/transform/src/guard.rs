@@ -1,0 +1,138 @@
+//! Overflow guards: what makes integer arithmetic and sums fail where polars would wrap around.
+//!
+//! polars multiplies an Int8 column by 100 in 8 bits, and sums 64-bit integers and decimals without looking. The guards
+//! are put into the plan after it was optimised: integer arithmetic is done in 128 bits and cast back strictly, a sum
+//! of decimals carries a sum of floats beside it whose strict cast fails where the exact sum left 38 digits.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use polars::chunked_array::cast::CastOptions;
+use polars::polars_utils::arena::{Arena, Node};
+use polars::prelude::{AnyValue, DataType, PolarsError, Scalar, Schema};
+use polars_plan::dsl::Operator;
+use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext};
+
+/// Puts guards on every arithmetic expression and sum of a plan.
+///
+/// # Errors
+/// Those of polars when an expression has no type.
+pub(crate) fn guard(plan: &mut IRPlan) -> Result<(), PolarsError> {
+    let mut seen = HashSet::new();
+    for (roots, schema) in expressions(plan) {
+        for root in roots {
+            guard_tree(root, &schema, &mut plan.expr_arena, &mut seen)?;
+        }
+    }
+    Ok(())
+}
+
+/// The expressions of every plan node, with the schema they read.
+pub(crate) fn expressions(plan: &IRPlan) -> Vec<(Vec<Node>, Arc<Schema>)> {
+    let mut found = Vec::new();
+    let mut stack = vec![plan.lp_top];
+    let mut seen = HashSet::new();
+    while let Some(node) = stack.pop() {
+        if !seen.insert(node.0) {
+            continue;
+        }
+        let ir = plan.lp_arena.get(node);
+        let inputs: Vec<Node> = ir.inputs().collect();
+        match ir {
+            IR::Join { left_on, right_on, input_left, input_right, .. } => {
+                found.push((left_on.iter().map(|key| key.node()).collect(), schema_of(plan, *input_left)));
+                found.push((right_on.iter().map(|key| key.node()).collect(), schema_of(plan, *input_right)));
+            }
+            _ => {
+                let schema = inputs.first().map_or_else(|| schema_of(plan, node), |input| schema_of(plan, *input));
+                found.push((ir.exprs().map(|expression| expression.node()).collect(), schema));
+            }
+        }
+        stack.extend(inputs);
+    }
+    found
+}
+
+fn schema_of(plan: &IRPlan, node: Node) -> Arc<Schema> {
+    plan.lp_arena.get(node).schema(&plan.lp_arena).into_owned()
+}
+
+/// Children first, so that a guarded child is typed as before.
+fn guard_tree(node: Node, schema: &Schema, arena: &mut Arena<AExpr>, seen: &mut HashSet<usize>) -> Result<(), PolarsError> {
+    if !seen.insert(node.0) {
+        return Ok(());
+    }
+    let mut children = Vec::new();
+    arena.get(node).children_rev(&mut children);
+    for child in children {
+        guard_tree(child, schema, arena, seen)?;
+    }
+    let guarded = match *arena.get(node) {
+        AExpr::BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus | Operator::Multiply), right } => {
+            guarded_arithmetic((left, op, right), type_of(node, schema, arena)?, schema, arena)?
+        }
+        AExpr::Function { function: IRFunctionExpr::CumSum { .. }, .. } => guarded_running_sum(node, schema, arena)?,
+        AExpr::Agg(IRAggExpr::Sum(input)) => guarded_sum(input, type_of(node, schema, arena)?, schema, arena)?,
+        _ => None,
+    };
+    if let Some(guarded) = guarded {
+        arena.replace(node, guarded);
+    }
+    Ok(())
+}
+
+fn guarded_arithmetic(
+    (left, op, right): (Node, Operator, Node),
+    result: DataType,
+    schema: &Schema,
+    arena: &mut Arena<AExpr>,
+) -> Result<Option<AExpr>, PolarsError> {
+    let operands = [type_of(left, schema, arena)?, type_of(right, schema, arena)?];
+    let narrow = |data_type: &DataType| data_type.is_integer() && !matches!(data_type, DataType::Int128 | DataType::UInt128);
+    if !narrow(&result) || !operands.iter().all(narrow) {
+        return Ok(None);
+    }
+    let left = arena.add(cast(left, DataType::Int128));
+    let right = arena.add(cast(right, DataType::Int128));
+    let wide = arena.add(AExpr::BinaryExpr { left, op, right });
+    Ok(Some(cast(wide, result)))
+}
+
+/// `sum(x) OVER (ORDER BY y)` is a running sum.
+fn guarded_running_sum(node: Node, schema: &Schema, arena: &mut Arena<AExpr>) -> Result<Option<AExpr>, PolarsError> {
+    let result = type_of(node, schema, arena)?;
+    let mut wide = arena.get(node).clone();
+    let AExpr::Function { input, .. } = &mut wide else { return Ok(None) };
+    let Some(first) = input.first_mut().filter(|_| result.is_integer()) else { return Ok(None) };
+    let argument = arena.add(cast(first.node(), DataType::Int128));
+    first.set_node(argument);
+    Ok(Some(cast(arena.add(wide), result)))
+}
+
+fn guarded_sum(input: Node, result: DataType, schema: &Schema, arena: &mut Arena<AExpr>) -> Result<Option<AExpr>, PolarsError> {
+    let input_type = type_of(input, schema, arena)?;
+    if result.is_integer() && input_type.is_integer() && !matches!(input_type, DataType::Int128 | DataType::UInt128) {
+        let wide = arena.add(cast(input, DataType::Int128));
+        let sum = arena.add(AExpr::Agg(IRAggExpr::Sum(wide)));
+        return Ok(Some(cast(sum, result)));
+    }
+    let (DataType::Decimal(..), DataType::Decimal(precision, scale)) = (&input_type, &result) else {
+        return Ok(None);
+    };
+    let exact = arena.add(AExpr::Agg(IRAggExpr::Sum(input)));
+    let float = arena.add(cast(input, DataType::Float64));
+    let float_sum = arena.add(AExpr::Agg(IRAggExpr::Sum(float)));
+    let shadow = arena.add(cast(float_sum, result.clone()));
+    let zero = Scalar::new(result.clone(), AnyValue::Decimal(0, *precision, *scale));
+    let zero = arena.add(AExpr::Literal(LiteralValue::Scalar(zero)));
+    let nothing = arena.add(AExpr::BinaryExpr { left: shadow, op: Operator::Multiply, right: zero });
+    Ok(Some(AExpr::BinaryExpr { left: exact, op: Operator::Plus, right: nothing }))
+}
+
+fn cast(expr: Node, dtype: DataType) -> AExpr {
+    AExpr::Cast { expr, dtype, options: CastOptions::Strict }
+}
+
+fn type_of(node: Node, schema: &Schema, arena: &Arena<AExpr>) -> Result<DataType, PolarsError> {
+    arena.get(node).to_dtype(&ToFieldContext::new(arena, schema))?.materialize_unknown(true)
+}

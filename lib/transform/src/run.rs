@@ -1,0 +1,190 @@
+//! Running a plan: optimise, guard against overflow, stream, copy out.
+
+use arrow_array::{Array, Decimal128Array, RecordBatch};
+use polars::prelude::{DataFrame, LazyFrame};
+use windrow_core::{Error, ErrorKind, Result};
+
+use crate::bridge;
+use crate::failure::guarded;
+use crate::guard::guard;
+use crate::input::Inputs;
+use crate::params::Params;
+use crate::transform::Transform;
+
+/// Computes a transform's result.
+///
+/// The order of rows is not defined unless the transform sorts; the contract's `sort` decides it later.
+///
+/// # Errors
+/// `Misconfigured` for SQL that cannot be planned, a cast that fails and a number that outgrows its type;
+/// `OutOfMemory`; `Transient` for input files that cannot be read.
+pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Result<Vec<RecordBatch>> {
+    let named = |error: Error| error.with("transform", transform.name());
+    let frame = collect(transform.plan(inputs, params)?).map_err(named)?;
+    let batches = bridge::from_polars(frame).map_err(named)?;
+    batches.iter().try_for_each(digits_fit).map_err(named)?;
+    Ok(batches)
+}
+
+/// Runs a plan on the streaming engine, with overflow guards.
+///
+/// # Errors
+/// As [`run`].
+pub fn collect(plan: LazyFrame) -> Result<DataFrame> {
+    guarded(|| {
+        let mut ir = plan.with_streaming(true).to_alp_optimized()?;
+        guard(&mut ir)?;
+        ir.ensure_root_node_is_sink();
+        let result = polars_stream::run_query(ir.lp_top, &mut ir.lp_arena, &mut ir.expr_arena)?;
+        // A plan with one sink has one result; polars does not export the type to match on.
+        Ok(result.unwrap_single())
+    })
+}
+
+/// polars counts in 128 bits, which hold a little more than the 38 digits a decimal may have.
+fn digits_fit(batch: &RecordBatch) -> Result<()> {
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let Some(decimals) = column.as_any().downcast_ref::<Decimal128Array>() else { continue };
+        decimals.validate_decimal_precision(decimals.precision()).map_err(|error| {
+            let message = "a decimal has more digits than its type holds";
+            Error::new(ErrorKind::Misconfigured, message).with("column", field.name()).caused_by(error)
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{Date32Array, Int64Array};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fixture::{batch, decimals, inputs, one_decimal, params, query, schema, texts, write_parquet};
+    use crate::{Registry, SqlTransform, TableInput};
+    use arrow_schema::{DataType, Field, Schema};
+
+    fn misconfigured(sql: &str) -> String {
+        let error = query(sql).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{sql}: {error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn files_of_a_head_are_read_with_their_partition_column_and_never_globbed() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = |values: Vec<i64>| RecordBatch::try_from_iter([("id", Arc::new(Int64Array::from(values)) as _)]).unwrap();
+        let first = write_parquet(folder.path(), "a[1]*.parquet", &ids(vec![1, 2]));
+        write_parquet(folder.path(), "a1x.parquet", &ids(vec![99]));
+        let schema = Schema::new(vec![Field::new("day", DataType::Date32, false), Field::new("id", DataType::Int64, false)]);
+        let partition = Some(("day".to_owned(), params().window));
+        let table = TableInput { name: "clean_orders".into(), schema: Arc::new(schema), files: vec![first], partition };
+        let sql = "SELECT day, sum(id) AS total FROM clean_orders WHERE day = {window} GROUP BY day";
+        let tables = Inputs::from_tables(&[table]).unwrap();
+        let result = run(&SqlTransform::new("q.sql", sql), &tables, &params()).unwrap().remove(0);
+        assert_eq!(result.column(0).as_any().downcast_ref::<Date32Array>().unwrap().value(0), 15_707);
+        assert_eq!(result.column(1).as_any().downcast_ref::<Int64Array>().unwrap().value(0), 3);
+    }
+
+    #[test]
+    fn a_file_of_another_type_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path =
+            write_parquet(folder.path(), "a.parquet", &RecordBatch::try_from_iter([("id", decimals(vec![1], 5, 2))]).unwrap());
+        let schema = Schema::new(vec![Field::new("id", DataType::Int64, false)]);
+        let table = TableInput { name: "t".into(), schema: Arc::new(schema), files: vec![path], partition: None };
+        let tables = Inputs::from_tables(&[table]).unwrap();
+        assert!(run(&SqlTransform::new("q.sql", "SELECT id FROM t"), &tables, &params()).is_err());
+    }
+
+    #[test]
+    fn a_head_without_files_is_an_empty_table() {
+        let table = TableInput { name: "t".into(), schema: schema(), files: vec![], partition: None };
+        let tables = Inputs::from_tables(&[table]).unwrap();
+        let result = run(&SqlTransform::new("q.sql", "SELECT id FROM t"), &tables, &params()).unwrap();
+        assert_eq!((result.len(), result[0].num_rows()), (1, 0));
+    }
+
+    #[test]
+    fn placeholders_are_typed_facts_of_the_run() {
+        let sql = "SELECT CAST({window} AS VARCHAR) AS w, CAST({window_start} AS VARCHAR) AS s, CAST({run_time} AS VARCHAR) AS r
+                   FROM t WHERE CAST(at AS TIMESTAMP) < {window_end} LIMIT 1";
+        let result = query(sql).unwrap();
+        let row: Vec<String> = (0..3).map(|column| texts(&result, column).remove(0)).collect();
+        assert_eq!(row, ["2013-01-02", "2013-01-02 05:00:00.000000", "2013-01-03 04:05:06.000000"]);
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_refused_at_its_place() {
+        let message = misconfigured("SELECT id\nFROM t WHERE day = {windw}");
+        assert!(message.starts_with("q.sql:2:20: W0703: unknown placeholder `{windw}`"), "{message}");
+    }
+
+    #[test]
+    fn overflow_is_an_error_everywhere() {
+        for sql in [
+            "SELECT tiny * 100 AS x FROM t",
+            "SELECT id + 1 AS x FROM t",
+            "SELECT id * id AS x FROM t",
+            "SELECT sum(id) AS x FROM t",
+            "SELECT flag, sum(id) AS x FROM t GROUP BY flag",
+            "SELECT sum(year * 1000000) AS x FROM t",
+            "SELECT sum(id) OVER (ORDER BY tiny) AS x FROM t",
+            "SELECT sum(huge) AS x FROM t",
+            "SELECT flag, sum(huge) AS x FROM t WHERE id <> 3 GROUP BY flag HAVING sum(huge) > 0 ORDER BY sum(huge + huge)",
+            "SELECT year > 0 AS g, sum(huge) AS x FROM t GROUP BY year > 0",
+            "SELECT huge * 2 AS x FROM t",
+            "SELECT huge + huge AS x FROM t",
+            "SELECT CAST(id AS INT) AS x FROM t",
+            "SELECT CAST(CAST(huge AS DOUBLE) * 2 AS DECIMAL(38,4)) AS x FROM t",
+        ] {
+            misconfigured(sql);
+        }
+    }
+
+    #[test]
+    fn what_was_never_linted_is_still_refused_when_it_loses_digits() {
+        assert!(misconfigured("SELECT sum(price * discount) AS x FROM t").starts_with("q.sql:1:12: W0704"));
+        assert!(misconfigured("SELECT DATE '2024-02-31' AS x FROM t").contains("W0702"));
+    }
+
+    #[test]
+    fn sums_within_the_type_are_exact() {
+        assert_eq!(one_decimal(&query("SELECT sum(huge) AS x FROM t WHERE id = 2").unwrap()), (10_i128.pow(38) - 1, 4));
+    }
+
+    #[test]
+    fn money_in_the_cast_form_equals_the_reference_to_the_last_digit() {
+        let rows = 100_000_i128;
+        let price: Vec<i128> = (0..rows).map(|row| 9_000_000_000_000 + (row * 7_919) % 1_000_003).collect();
+        let discount: Vec<i128> = (0..rows).map(|row| (row * 31) % 11).collect();
+        let exact: i128 = price.iter().zip(&discount).map(|(price, discount)| price * (100 - discount)).sum();
+        assert!(exact > i128::from(i64::MAX));
+        let batch = RecordBatch::try_from_iter([("p", decimals(price, 15, 2)), ("d", decimals(discount, 15, 2))]).unwrap();
+        let tables = Inputs::new().with_batches("t", &batch.schema(), &[batch]).unwrap();
+        let sql = "SELECT sum(CAST(p AS DECIMAL(38,4)) * CAST(1 - d AS DECIMAL(38,4))) AS revenue FROM t";
+        let result = run(&SqlTransform::new("q.sql", sql), &tables, &params()).unwrap();
+        assert_eq!(one_decimal(&result[0]), (exact, 4));
+    }
+
+    #[test]
+    fn failed_casts_and_unknown_columns_are_errors_and_name_the_transform() {
+        assert!(misconfigured("SELECT CAST(text AS INT) AS x FROM t").contains("transform=q.sql"));
+        assert!(misconfigured("SELECT idd FROM t").contains("idd"));
+    }
+
+    #[test]
+    fn only_one_query_is_accepted() {
+        assert!(misconfigured("SELECT 1 AS a; SELECT 2 AS b").contains("q.sql:1:16: W0702"));
+        assert!(misconfigured("DELETE FROM t").contains("W0702: `DELETE` is not a query"));
+        assert!(misconfigured("SELECT id FRM t WHERE\n  1 = ").contains("W0701"));
+    }
+
+    #[test]
+    fn a_rust_transform_is_found_by_name() {
+        let registry = Registry::new().with("orders_daily", |inputs, _| Ok(inputs.table("t")?.limit(1)));
+        let transform = registry.get("orders_daily").unwrap();
+        assert_eq!(run(&transform, &inputs(), &params()).unwrap()[0].num_rows(), 1);
+        assert_eq!(registry.get("orders_dayly").unwrap_err().help_text(), Some("did you mean `orders_daily`?"));
+        assert_eq!(batch().num_rows(), 3);
+    }
+}
