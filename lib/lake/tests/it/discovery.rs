@@ -3,8 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
+use object_store::ObjectStoreExt;
 use windrow_core::ErrorKind;
 use windrow_lake::{Lake, error_from_read};
+
+use crate::support::{Backend, Bench, RAW_BYTES, RAW_KEY};
 
 fn local_lake(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Lake) {
     let folder = tempfile::tempdir().unwrap();
@@ -102,4 +105,29 @@ async fn a_file_that_changes_while_it_is_read_is_a_transient_error() {
         let error = error_from_read(result.await.unwrap().unwrap_err());
         assert_eq!((error.kind(), error.message()), (ErrorKind::Transient, "raw file changed while it was read"), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_file_replaced_by_one_of_the_same_size_is_a_transient_error() {
+    let bench = Bench::new(Backend::Memory).await;
+    let input = bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
+    assert_eq!(bench.lake.get_pinned(&input).await.unwrap(), RAW_BYTES);
+    let other = vec![b'x'; RAW_BYTES.len()];
+    bench.store.inner().put(&RAW_KEY.into(), other.into()).await.unwrap();
+    assert_eq!(bench.lake.get_pinned(&input).await.unwrap_err().kind(), ErrorKind::Transient);
+}
+
+#[tokio::test]
+async fn a_local_file_that_changes_after_its_last_byte_was_copied_is_a_transient_error() {
+    let bench = Bench::new(Backend::LocalDisk).await;
+    let input = bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
+    let gate = bench.store.gate(1);
+    let read = tokio::spawn({
+        let lake = bench.lake.clone();
+        async move { lake.get_pinned(&input).await }
+    });
+    gate.reached.notified().await;
+    bench.store.inner().put(&RAW_KEY.into(), vec![b'x'; 99].into()).await.unwrap();
+    gate.go.notify_one();
+    assert_eq!(read.await.unwrap().unwrap_err().kind(), ErrorKind::Transient);
 }
