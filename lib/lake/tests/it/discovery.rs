@@ -125,7 +125,7 @@ async fn a_local_file_that_changes_after_its_last_byte_was_copied_is_a_transient
         let input = bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
         let gate = bench.store.gate(1);
         let mut reader = bench.lake.read_pinned(&input, &tokio::runtime::Handle::current());
-        let read = tokio::spawn({
+        let mut read = tokio::spawn({
             let lake = bench.lake.clone();
             async move {
                 if !is_blocking {
@@ -135,7 +135,10 @@ async fn a_local_file_that_changes_after_its_last_byte_was_copied_is_a_transient
                 read.map(|_| ()).map_err(error_from_read)
             }
         });
-        gate.reached.notified().await;
+        tokio::select! {
+            () = gate.reached.notified() => {}
+            read = &mut read => panic!("not looked at once more: {read:?}"),
+        }
         bench.store.inner().put(&RAW_KEY.into(), vec![b'x'; 99].into()).await.unwrap();
         gate.go.notify_one();
         let error = read.await.unwrap().unwrap_err();
