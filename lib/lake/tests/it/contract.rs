@@ -96,10 +96,13 @@ async fn publish_needs_a_pass(backend: Backend) {
     let mut stranger = check(&staged, Status::Pass);
     stranger.staged_sha256 = "0".repeat(64);
     assert_eq!(table.put_check(&claimed, stranger.clone()).await.unwrap_err().kind(), ErrorKind::Internal);
+    assert!(table.window_history(&window()).await.unwrap()[0].check.is_none(), "a check of something else is not written");
     // Even a register that somebody forged does not make a proof.
     let forged = windrow_core::ledger::Stored::encode(stranger).unwrap();
     bench.lake.put_once(&register(1, RegisterKind::Check), &Bytes::copy_from_slice(forged.bytes())).await.unwrap();
     assert_eq!(kind(table.passed_check(&window(), epoch).await), ErrorKind::Internal);
+    let late = table.put_check(&claimed, check(&staged, Status::Pass)).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Internal, "nor is it taken for ours");
     let second = table.claim(&request(2)).await.unwrap();
     let staged = stage(&table, &second, &["b"]).await.unwrap();
     table.put_check(&second, check(&staged, Status::Fail)).await.unwrap();

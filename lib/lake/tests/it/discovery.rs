@@ -3,8 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
+use object_store::ObjectStoreExt;
 use windrow_core::ErrorKind;
 use windrow_lake::{Lake, error_from_read};
+
+use crate::support::{Backend, Bench, RAW_BYTES, RAW_KEY};
 
 fn local_lake(files: &[(&str, &[u8])]) -> (tempfile::TempDir, Lake) {
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +102,46 @@ async fn a_file_that_changes_while_it_is_read_is_a_transient_error() {
             assert!(reader.read_to_end(&mut head).is_err(), "no reading on behind a gap");
             failed
         });
+        // A chunk that is under way while the file is cut short fails with the file system's own words.
         let error = error_from_read(result.await.unwrap().unwrap_err());
-        assert_eq!((error.kind(), error.message()), (ErrorKind::Transient, "raw file changed while it was read"), "{name}");
+        assert_eq!(error.kind(), ErrorKind::Transient, "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_replaced_by_one_of_the_same_size_is_a_transient_error() {
+    let bench = Bench::new(Backend::Memory).await;
+    let input = bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
+    assert_eq!(bench.lake.get_pinned(&input).await.unwrap(), RAW_BYTES);
+    let other = vec![b'x'; RAW_BYTES.len()];
+    bench.store.inner().put(&RAW_KEY.into(), other.into()).await.unwrap();
+    assert_eq!(bench.lake.get_pinned(&input).await.unwrap_err().kind(), ErrorKind::Transient);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_local_file_that_changes_after_its_last_byte_was_copied_is_a_transient_error() {
+    for is_blocking in [false, true] {
+        let bench = Bench::new(Backend::LocalDisk).await;
+        let input = bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
+        let gate = bench.store.gate(1);
+        let mut reader = bench.lake.read_pinned(&input, &tokio::runtime::Handle::current());
+        let mut read = tokio::spawn({
+            let lake = bench.lake.clone();
+            async move {
+                if !is_blocking {
+                    return lake.get_pinned(&input).await.map(|_| ());
+                }
+                let read = tokio::task::spawn_blocking(move || reader.read_to_end(&mut Vec::new())).await.unwrap();
+                read.map(|_| ()).map_err(error_from_read)
+            }
+        });
+        tokio::select! {
+            () = gate.reached.notified() => {}
+            read = &mut read => panic!("not looked at once more: {read:?}"),
+        }
+        bench.store.inner().put(&RAW_KEY.into(), vec![b'x'; 99].into()).await.unwrap();
+        gate.go.notify_one();
+        let error = read.await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Transient, "raw file changed while it was read"));
     }
 }

@@ -12,6 +12,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
+use tokio::sync::Notify;
 
 /// What goes wrong at the planned operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +38,16 @@ pub(crate) struct Write {
     pub(crate) key: String,
 }
 
+/// A place where the store waits: it says that it got there, and goes on when it is told to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    pub(crate) reached: Arc<Notify>,
+    pub(crate) go: Arc<Notify>,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    gate: Option<(usize, Gate)>,
     operations: usize,
     plan: Option<(usize, Fault)>,
     writes: Vec<Write>,
@@ -70,8 +79,35 @@ impl FaultStore {
         state.plan = Some((operation, fault));
     }
 
+    /// Makes the n-th operation from now, from 0, wait at the gate before it does anything.
+    pub(crate) fn gate(&self, operation: usize) -> Gate {
+        let mut state = self.state.lock().unwrap();
+        state.operations = 0;
+        let gate = Gate::default();
+        state.gate = Some((operation, gate.clone()));
+        gate
+    }
+
+    /// The store without faults, gates and counting.
+    pub(crate) fn inner(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner)
+    }
+
+    async fn wait(&self) {
+        let gate = {
+            let mut state = self.state.lock().unwrap();
+            let number = state.operations;
+            state.gate.take_if(|(at, _)| *at == number)
+        };
+        if let Some((_, gate)) = gate {
+            gate.reached.notify_one();
+            gate.go.notified().await;
+        }
+    }
+
     pub(crate) fn heal(&self) {
-        self.state.lock().unwrap().plan = None;
+        let mut state = self.state.lock().unwrap();
+        (state.plan, state.gate) = (None, None);
     }
 
     /// Makes every create an overwrite, as stores without conditional writes do.
@@ -123,6 +159,7 @@ impl std::fmt::Display for FaultStore {
 #[async_trait]
 impl ObjectStore for FaultStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
+        self.wait().await;
         let operation = if options.mode == PutMode::Create { "create" } else { "overwrite" };
         let step = self.step(Some((operation, location)));
         if step == Step::Refuse {
@@ -135,6 +172,7 @@ impl ObjectStore for FaultStore {
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.wait().await;
         match self.step(Some(("multipart", location))) {
             Step::Work => self.inner.put_multipart_opts(location, options).await,
             Step::Refuse | Step::Forget => Err(lost()),
@@ -142,6 +180,7 @@ impl ObjectStore for FaultStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.wait().await;
         match self.step(None) {
             Step::Work => self.inner.get_opts(location, options).await,
             Step::Refuse | Step::Forget => Err(lost()),
@@ -149,6 +188,7 @@ impl ObjectStore for FaultStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.wait().await;
         match self.step(None) {
             Step::Work => self.inner.get_ranges(location, ranges).await,
             Step::Refuse | Step::Forget => Err(lost()),
@@ -161,6 +201,7 @@ impl ObjectStore for FaultStore {
             let store = store.clone();
             async move {
                 let location = location?;
+                store.wait().await;
                 let step = store.step(Some(("delete", &location)));
                 if step == Step::Refuse {
                     return Err(lost());
@@ -174,13 +215,19 @@ impl ObjectStore for FaultStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        match self.step(None) {
-            Step::Work => self.inner.list(prefix),
-            Step::Refuse | Step::Forget => futures::stream::once(async { Err(lost()) }).boxed(),
-        }
+        let (store, prefix) = (self.clone(), prefix.cloned());
+        let listed = async move {
+            store.wait().await;
+            match store.step(None) {
+                Step::Work => store.inner.list(prefix.as_ref()),
+                Step::Refuse | Step::Forget => futures::stream::once(async { Err(lost()) }).boxed(),
+            }
+        };
+        futures::stream::once(listed).flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.wait().await;
         match self.step(None) {
             Step::Work => self.inner.list_with_delimiter(prefix).await,
             Step::Refuse | Step::Forget => Err(lost()),
@@ -188,6 +235,7 @@ impl ObjectStore for FaultStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.wait().await;
         let step = self.step(Some(("copy", to)));
         if step == Step::Refuse {
             return Err(lost());

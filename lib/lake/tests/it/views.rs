@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use windrow_lake::ViewState;
+use windrow_lake::{Lake, RetryPolicy, ViewState};
 
-use crate::support::{Backend, Bench, publish, request, window};
+use crate::support::{Backend, Bench, open, publish, request, window};
 
 const VIEW: &str = "clean/flights/day=2013-01-01/part-00000.parquet";
 
@@ -75,4 +75,45 @@ async fn a_damaged_or_foreign_view_is_healed_without_touching_the_head() {
     table.project_live(&window()).await.unwrap();
     assert_eq!(std::fs::read(&view).unwrap(), b"one");
     table.verify_head(&table.require_head(&window()).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_slow_reconcile_never_leaves_an_older_view_than_a_quick_one() {
+    for backend in Backend::ALL {
+        let mut operation = 0;
+        while overtaken_at(backend, operation).await {
+            operation += 1;
+        }
+        println!("{backend:?}: overtaken at each of {operation} operations");
+        assert!(operation >= 6);
+    }
+}
+
+/// Stops a reconcile before its n-th operation, lets another process publish and reconcile, and goes on. Returns
+/// whether there is such an operation.
+async fn overtaken_at(backend: Backend, operation: usize) -> bool {
+    let bench = Bench::new(backend).await;
+    let table = bench.table().await;
+    publish(&table, &table.claim(&request(1)).await.unwrap(), &["old"]).await.unwrap();
+    let gate = bench.store.gate(operation);
+    let slow = tokio::spawn({
+        let table = table.clone();
+        async move { table.project_live(&window()).await.unwrap() }
+    });
+    let is_there = tokio::select! {
+        () = gate.reached.notified() => true,
+        () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
+    };
+    if is_there {
+        let root = bench.folder.as_ref().map(|folder| folder.path().canonicalize().unwrap());
+        let quick = open(&Lake::with_store(bench.store.inner(), root, RetryPolicy::IMMEDIATE)).await.unwrap();
+        publish(&quick, &quick.claim(&request(2)).await.unwrap(), &["new"]).await.unwrap();
+        quick.project_live(&window()).await.unwrap();
+        gate.go.notify_one();
+    }
+    slow.await.unwrap();
+    bench.store.heal();
+    let expected: &[u8] = if is_there { b"new" } else { b"old" };
+    assert_eq!(bench.lake.get_bytes(VIEW).await.unwrap(), expected, "{backend:?} {operation}");
+    is_there
 }
