@@ -14,9 +14,11 @@ mod csv;
 mod decompress;
 mod excerpt;
 mod index;
+mod ndjson;
 mod outcome;
 mod scan;
 mod source;
+mod text;
 
 #[cfg(test)]
 mod fixture;
@@ -26,7 +28,7 @@ mod tests;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use windrow_core::contract::Reader;
+use windrow_core::contract::{Reader, ReaderFormat};
 use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
 use crate::chunk::{Chunk, InputFile, Open};
@@ -157,7 +159,10 @@ fn check_header(contract: &Contract, reader: &Reader, input: &InputFile, open: O
         Opened::Refused(violation) => report.push(violation),
         Opened::Ready(codec, stored) => {
             let mut scanner = scanner(contract, reader, codec, stored, HEADER_BYTES)?;
-            report.merge(csv::check_header(contract, &input.key, &mut scanner)?);
+            report.merge(match reader.format {
+                ReaderFormat::Ndjson => ndjson::check_start(contract, &input.key, &mut scanner)?,
+                _ => csv::check_header(contract, &input.key, &mut scanner)?,
+            });
         }
     }
     Ok(report)
@@ -172,7 +177,10 @@ fn read_file(plan: &Plan<'_>, input: &InputFile, open: Open<'_>) -> Result<FileO
         }
         Opened::Ready(codec, stored) => {
             let scanner = scanner(plan.contract, plan.reader, codec, stored, plan.block_bytes)?;
-            csv::read_file(plan, &input.key, scanner)
+            match plan.reader.format {
+                ReaderFormat::Ndjson => ndjson::read_file(plan, &input.key, scanner),
+                _ => csv::read_file(plan, &input.key, scanner),
+            }
         }
     }
 }
@@ -183,6 +191,10 @@ fn scanner(contract: &Contract, reader: &Reader, codec: Codec, stored: Stored, b
         Err(Trouble::Store(error)) => return Err(error),
         Err(Trouble::Damage(_, expected)) => return Err(Error::internal(expected)),
     };
-    let limits = Limits { block_bytes, max_field_bytes: reader.max_field_bytes, max_row_bytes: reader.max_row_bytes };
-    Ok(Scanner::new(bytes, csv::structure(contract), limits))
+    let (structure, max_field_bytes) = match reader.format {
+        ReaderFormat::Ndjson => (ndjson::STRUCTURE, u64::MAX),
+        _ => (csv::structure(contract), reader.max_field_bytes),
+    };
+    let limits = Limits { block_bytes, max_field_bytes, max_row_bytes: reader.max_row_bytes };
+    Ok(Scanner::new(bytes, structure, limits))
 }

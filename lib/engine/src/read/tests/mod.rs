@@ -4,4 +4,5 @@ mod csv_rows;
 mod csv_values;
 mod files;
 mod header;
+mod ndjson;
 mod round_trip;
