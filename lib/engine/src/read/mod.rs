@@ -16,6 +16,7 @@ mod excerpt;
 mod index;
 mod ndjson;
 mod outcome;
+mod parquet;
 mod scan;
 mod source;
 mod text;
@@ -157,6 +158,9 @@ fn check_header(contract: &Contract, reader: &Reader, input: &InputFile, open: O
     let mut report = ViolationReport::default();
     match open_file(contract, reader, input, open)? {
         Opened::Refused(violation) => report.push(violation),
+        Opened::Ready(_, stored) if reader.format == ReaderFormat::Parquet => {
+            report.merge(parquet::check_footer(contract, &input.key, stored)?);
+        }
         Opened::Ready(codec, stored) => {
             let mut scanner = scanner(contract, reader, codec, stored, HEADER_BYTES)?;
             report.merge(match reader.format {
@@ -175,6 +179,7 @@ fn read_file(plan: &Plan<'_>, input: &InputFile, open: Open<'_>) -> Result<FileO
             outcome.report.push(violation);
             Ok(outcome)
         }
+        Opened::Ready(_, stored) if plan.reader.format == ReaderFormat::Parquet => parquet::read_file(plan, &input.key, stored),
         Opened::Ready(codec, stored) => {
             let scanner = scanner(plan.contract, plan.reader, codec, stored, plan.block_bytes)?;
             match plan.reader.format {

@@ -5,4 +5,5 @@ mod csv_values;
 mod files;
 mod header;
 mod ndjson;
+mod parquet;
 mod round_trip;
