@@ -76,7 +76,16 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Makes a finding with a place and a sentence; the rest is added by the caller.
     pub fn new(code: Code, place: Place, title: impl Into<String>) -> Self {
-        Diagnostic { code, title: title.into(), place, excerpt: None, label: String::new(), contract: None, notes: Vec::new(), help: None }
+        Diagnostic {
+            code,
+            title: title.into(),
+            place,
+            excerpt: None,
+            label: String::new(),
+            contract: None,
+            notes: Vec::new(),
+            help: None,
+        }
     }
 
     /// Adds the remedy.

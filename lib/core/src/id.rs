@@ -184,7 +184,11 @@ impl FromStr for Layer {
 
     fn from_str(text: &str) -> Result<Self> {
         Layer::ALL.into_iter().find(|layer| layer.as_str() == text).ok_or_else(|| {
-            usage(format!("layer `{}` is unknown; {}", text.escape_debug(), crate::suggest::hint(text, &["raw", "clean", "curated"])))
+            usage(format!(
+                "layer `{}` is unknown; {}",
+                text.escape_debug(),
+                crate::suggest::hint(text, &["raw", "clean", "curated"])
+            ))
         })
     }
 }

@@ -18,6 +18,7 @@ pub mod gate;
 pub mod id;
 pub mod layout;
 pub mod ledger;
+pub mod profile;
 pub mod suggest;
 pub mod violation;
 pub mod window;

@@ -69,10 +69,10 @@ impl Violation {
         let mut diagnostic = Diagnostic::new(self.code, place, self.title()).label(self.expected.clone());
         diagnostic.excerpt.clone_from(&self.excerpt);
         diagnostic.contract.clone_from(&self.contract);
-        if self.excerpt.is_none() {
-            if let Some(value) = &self.value {
-                diagnostic.notes.push(format!("found `{value}`"));
-            }
+        if self.excerpt.is_none()
+            && let Some(value) = &self.value
+        {
+            diagnostic.notes.push(format!("found `{value}`"));
         }
         diagnostic
     }

@@ -191,7 +191,8 @@ impl FromStr for PartitionWindow {
         }
         let part = |range: std::ops::Range<usize>| text.get(range).and_then(|digits| digits.parse::<i16>().ok());
         let small = |range, default: i8| part(range).map_or(Some(default), |value| i8::try_from(value).ok());
-        let (Some(year @ 1..), Some(month), Some(day), Some(hour)) = (part(0..4), small(5..7, 1), small(8..10, 1), small(11..13, 0))
+        let (Some(year @ 1..), Some(month), Some(day), Some(hour)) =
+            (part(0..4), small(5..7, 1), small(8..10, 1), small(11..13, 0))
         else {
             return Err(refused());
         };
@@ -217,7 +218,18 @@ mod tests {
 
     #[test]
     fn what_is_no_calendar_value_is_refused() {
-        for text in ["", "2024", "2024-13", "2023-02-29", "2024-9-8", "2024-09-08T24", "2024-09-08 07", "+024-09-08", "0000-01-01", "２０２４-09-08"] {
+        for text in [
+            "",
+            "2024",
+            "2024-13",
+            "2023-02-29",
+            "2024-9-8",
+            "2024-09-08T24",
+            "2024-09-08 07",
+            "+024-09-08",
+            "0000-01-01",
+            "２０２４-09-08",
+        ] {
             assert!(text.parse::<PartitionWindow>().is_err(), "{text}");
         }
     }

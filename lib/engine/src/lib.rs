@@ -8,11 +8,17 @@
 //! Invariant: no polars, no AWS and no object store is known here; bytes come through [`Open`] and leave through a sink.
 
 pub mod chunk;
+mod numbers;
 pub mod parse;
 pub mod read;
+pub mod rejects;
 pub mod rules;
 pub mod schema;
 pub mod shape;
+mod text;
 pub mod write;
+
+#[cfg(test)]
+mod test_contracts;
 
 pub use chunk::{Chunk, InputFile, Open, Origin};

@@ -1,1 +1,61 @@
-//! x
+//! The lake: raw files that are only read, and tables whose windows become visible through one write-once register.
+//!
+//! ```text
+//! list_inputs ─▶ claim ─▶ read_pinned ─▶ stage_part ─▶ put_staged ─▶ put_check ─▶ publish ─▶ project
+//!                  └──────────────── every write is create-if-absent ──────────────┘      (views only)
+//! ```
+//!
+//! One table is one dataset in one layer; the unit of work, commit, quarantine and replay is one partition window. The
+//! only storage primitive of the commit path is *put if absent*: no lock, lease, rename, overwrite or clock decides
+//! anything, so the same code is correct on local disk, in memory and on S3.
+//!
+//! Invariants, each of them tested:
+//! - there is no way to write or delete below `raw/`: writers take a [`Key`], and no key names anything there;
+//! - nothing under `ledger/` or `data/` is ever overwritten;
+//! - [`LakeTable::publish`] takes a [`PassedCheck`], which only the store's own PASS over exactly the staged document
+//!   makes;
+//! - the last claimed epoch that publishes is the head, whichever run finishes first;
+//! - [`LakeTable::resolve`] answers one epoch's complete files or "not published", never an empty list.
+//!
+//! Rejected on purpose: a catalog file per table, latest-pointer objects, rename as commit, listing data to find it.
+//!
+//! ```
+//! use windrow_lake::Lake;
+//! # fn main() -> windrow_core::Result<()> {
+//! # let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+//! # runtime.block_on(async {
+//! let lake = Lake::in_memory();
+//! let table = lake.create_table(&"clean.flights".parse()?, &"day".parse()?, "0190a0b0-c0d0-7000-8000-000000000001").await?;
+//! assert!(table.resolve(&"2013-01-01".parse()?).await?.is_none());
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+
+mod classify;
+mod discovery;
+mod history;
+mod ledger;
+mod local;
+mod pinned;
+mod projection;
+mod publish;
+mod put_once;
+mod quarantine;
+mod resolve;
+mod store;
+mod table;
+
+pub use classify::error_from_read;
+pub use discovery::{Discovery, RawInput};
+pub use history::{EpochRegisters, EpochState};
+pub use ledger::{ClaimRequest, Claimed, Output};
+pub use pinned::PinnedReader;
+pub use projection::ViewState;
+pub use publish::PassedCheck;
+pub use put_once::{PutOnce, RetryPolicy};
+pub use quarantine::QuarantineEntry;
+pub use resolve::{Head, HeadFile};
+pub use store::Lake;
+pub use table::LakeTable;
+pub use windrow_core::layout::Key;

@@ -6,11 +6,21 @@
 //!
 //! What the standard has no place for stands in `customProperties` with vendor `windrow`; `schemas/README.md` lists every key.
 
+mod json_schema;
+pub mod literal;
 mod model;
 mod pattern;
+mod read;
 
+pub use json_schema::json_schema;
 pub use model::{
     ColumnCase, ColumnOrder, Compression, Contract, DataType, Dedupe, DedupePolicy, ExtraColumns, Input, Late, MissingColumns,
-    OnViolation, Output, Property, Reader, ReaderFormat, Sla, SortKey, StringFormat, TimeUnit, TransformKind, TransformSpec, ValueRules, WindowRule,
+    OnViolation, Output, Property, Reader, ReaderFormat, Sla, SortKey, StringFormat, TimeUnit, TransformKind, TransformSpec,
+    ValueRules, WindowRule,
 };
 pub use pattern::{PatternToken, TimePattern};
+pub use read::read;
+/// The strict reading of a file, for the other YAML documents of a project.
+pub(crate) mod reading {
+    pub(crate) use super::read::{Reading, severity, threshold};
+}

@@ -85,7 +85,10 @@ impl TimePattern {
             return Ok((vec![PatternToken::OptionalFraction(u8::try_from(digits).unwrap_or(9))], end + 1));
         }
         if !first.is_ascii_alphabetic() {
-            return Ok((rest.as_bytes().iter().take(first.len_utf8()).map(|b| PatternToken::Literal(*b)).collect(), first.len_utf8()));
+            return Ok((
+                rest.as_bytes().iter().take(first.len_utf8()).map(|b| PatternToken::Literal(*b)).collect(),
+                first.len_utf8(),
+            ));
         }
         let run = rest.len() - rest.trim_start_matches(first).len();
         let letters = rest.get(..run).unwrap_or_default();
@@ -101,7 +104,9 @@ impl TimePattern {
     fn no_repeats(tokens: &[PatternToken]) -> Result<(), String> {
         let fields = |token: &PatternToken| !matches!(token, PatternToken::Literal(_));
         for (index, token) in tokens.iter().enumerate() {
-            if fields(token) && tokens.iter().skip(index + 1).any(|other| std::mem::discriminant(other) == std::mem::discriminant(token)) {
+            if fields(token)
+                && tokens.iter().skip(index + 1).any(|other| std::mem::discriminant(other) == std::mem::discriminant(token))
+            {
                 return Err("a field appears twice".to_owned());
             }
         }

@@ -1,0 +1,154 @@
+//! Arguments that several verbs share. Every flag can be given as an environment variable, which the help shows.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
+use windrow_core::contract::WindowRule;
+use windrow_core::id::{DatasetName, Epoch, Layer, RunId};
+use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
+
+use crate::runtime;
+
+/// What every verb takes.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Project folder [default: the nearest folder upwards with windrow.toml]
+    #[arg(long, value_name = "DIR", env = "WINDROW_PROJECT", global = true, help_heading = "Common options")]
+    pub project: Option<PathBuf>,
+    /// Lake folder, instead of the one in windrow.toml
+    #[arg(long, value_name = "DIR", env = "WINDROW_LAKE", global = true, help_heading = "Common options")]
+    pub lake: Option<String>,
+    /// Threshold profile in quality/profiles, instead of the one in windrow.toml
+    #[arg(long, value_name = "NAME", env = "WINDROW_PROFILE", global = true, help_heading = "Common options")]
+    pub profile: Option<String>,
+    /// Form of the result on stdout
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table, env = "WINDROW_OUTPUT", global = true, help_heading = "Common options")]
+    pub output: OutputFormat,
+    /// Form of progress and messages on stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Pretty, env = "WINDROW_LOG_FORMAT", global = true, help_heading = "Common options")]
+    pub log_format: LogFormat,
+    /// Also write the result as JSON to this file
+    #[arg(long, value_name = "FILE", env = "WINDROW_RESULT_URI", global = true, help_heading = "Common options")]
+    pub result_uri: Option<PathBuf>,
+    /// Id of the run, for logs and documents [default: a new one]
+    #[arg(long, value_name = "ID", env = "WINDROW_RUN_ID", global = true, help_heading = "Common options")]
+    pub run_id: Option<RunId>,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, env = "WINDROW_QUIET", global = true, help_heading = "Common options")]
+    pub quiet: bool,
+}
+
+/// The form of the result on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// One line of JSON.
+    Json,
+}
+
+/// The form of progress and messages on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Which windows.
+#[derive(Clone, Debug, Args)]
+pub struct WindowArgs {
+    /// One window: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM, by the clock of the contract's zone
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", conflicts_with_all = ["from", "to", "last"])]
+    pub window: Option<PartitionWindow>,
+    /// First window of a range
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_FROM", requires = "to")]
+    pub from: Option<PartitionWindow>,
+    /// End of the range, exclusive
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_TO", requires = "from")]
+    pub to: Option<PartitionWindow>,
+    /// The last complete windows up to now: 7d, 24h or 3m
+    #[arg(long, value_name = "N", env = "WINDROW_LAST", conflicts_with_all = ["from", "to"])]
+    pub last: Option<String>,
+}
+
+impl WindowArgs {
+    /// Tells whether any window was named.
+    pub fn is_given(&self) -> bool {
+        self.window.is_some() || self.from.is_some() || self.last.is_some()
+    }
+
+    /// The windows in order, checked against the table's grain.
+    ///
+    /// # Errors
+    /// `Usage` when none or an impossible range is named, or when the grain differs from the contract's.
+    pub fn windows(&self, rule: &WindowRule) -> Result<Vec<PartitionWindow>> {
+        let windows = match (self.window, self.from, self.to, &self.last) {
+            (Some(window), ..) => vec![window],
+            (None, Some(from), Some(to), _) => PartitionWindow::range(from, to)?,
+            (None, _, _, Some(last)) => last_windows(last, rule)?,
+            _ => {
+                return Err(Error::new(ErrorKind::Usage, "no window named")
+                    .help("name one with --window 2024-09-08, or several with --from … --to … (end exclusive) or --last 7d"));
+            }
+        };
+        match windows.first().filter(|window| window.grain() != rule.grain) {
+            Some(window) => {
+                let message = format!("`{window}` is a {}, the contract's windows are {}s", window.grain(), rule.grain);
+                Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", rule.place)))
+            }
+            None => Ok(windows),
+        }
+    }
+}
+
+fn last_windows(text: &str, rule: &WindowRule) -> Result<Vec<PartitionWindow>> {
+    let unit = match rule.grain {
+        windrow_core::Grain::Hour => "h",
+        windrow_core::Grain::Day => "d",
+        windrow_core::Grain::Month => "m",
+    };
+    let count = text.strip_suffix(unit).and_then(|digits| digits.parse::<u32>().ok()).filter(|count| (1..=100_000).contains(count));
+    let Some(count) = count else {
+        let message = format!("--last `{}` is not a number of {}s", text.escape_debug(), rule.grain);
+        return Err(Error::new(ErrorKind::Usage, message).help(format!("write --last 7{unit}")));
+    };
+    let zone = TimeZone::get(&rule.zone).map_err(|error| Error::misconfigured("unknown zone").caused_by(error))?;
+    let mut window = PartitionWindow::containing(rule.grain, zone.to_datetime(runtime::now()));
+    let mut windows = Vec::new();
+    for _ in 0..count {
+        let Some(previous) = window.previous() else { break };
+        window = previous;
+        windows.push(window);
+    }
+    windows.reverse();
+    Ok(windows)
+}
+
+/// One table and window, for the stage verbs.
+#[derive(Clone, Debug, Args)]
+pub struct TableArgs {
+    /// Dataset
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+    pub dataset: DatasetName,
+    /// One window: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM, by the clock of the contract's zone
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW")]
+    pub window: PartitionWindow,
+}
+
+/// Which layer and epoch a gate verb acts on.
+#[derive(Clone, Debug, Args)]
+pub struct EpochArgs {
+    /// Layer: clean or curated
+    #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER")]
+    pub layer: Layer,
+    /// Epoch [default: the newest staged one]
+    #[arg(long, value_name = "N", env = "WINDROW_EPOCH", value_parser = parse_epoch)]
+    pub epoch: Option<Epoch>,
+}
+
+fn parse_epoch(text: &str) -> Result<Epoch, String> {
+    text.parse::<u64>().ok().and_then(Epoch::new).ok_or_else(|| "an epoch is a whole number from 1".to_owned())
+}

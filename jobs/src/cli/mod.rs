@@ -1,0 +1,146 @@
+//! The command line: what can be asked, parsed and dispatched. One file per verb stands in `cmd/`.
+
+mod args;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use windrow_core::ErrorKind;
+
+pub use args::{Common, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs};
+
+use crate::cmd;
+use crate::report::Reporter;
+
+const EXAMPLES: &str = "\
+Examples:
+  windrow demo ./demo                                            write an example project and run it
+  windrow run --dataset flights --from 2013-01-01 --to 2013-01-08   seven windows, end exclusive
+  windrow status --dataset flights                               what is published, quarantined, missing
+  windrow replay --dataset flights                               run failed windows again
+  windrow contract lint                                          check contracts, SQL and checks
+
+Exit codes: 0 ok · 64 usage · 65 bad data · 66 input missing · 70 defect · 71 memory · 73 fenced · 75 transient
+            77 access denied · 78 misconfigured · 80 quality gate failed · 143 interrupted";
+
+/// Windowed raw → clean → curated transforms, published atomically as Parquet, without Spark.
+#[derive(Debug, Parser)]
+#[command(name = "windrow", version, about, after_help = EXAMPLES, max_term_width = 120, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write an example project with real data into DIR and run it
+    Demo(cmd::demo::Args),
+    /// Walk windows through all stages: check input, clean, gate, publish, curate
+    Run(cmd::run::Args),
+    /// Tell whether a window's raw files are all there and have the declared shape
+    CheckInput(cmd::stage::CheckInputArgs),
+    /// Read, validate and shape a window's raw files into a staged clean output
+    RawToClean(cmd::stage::RawToCleanArgs),
+    /// Compute a window's curated output from published tables, staged
+    CleanToCurated(cmd::stage::CleanToCuratedArgs),
+    /// Run the quality gate on a staged output; answers PASS or FAIL
+    Check(cmd::stage::CheckArgs),
+    /// Publish a staged output that passed the gate
+    Publish(cmd::stage::PublishArgs),
+    /// List quarantined windows and show their evidence
+    Quarantine(cmd::quarantine::Args),
+    /// Run quarantined and failed windows again
+    Replay(cmd::replay::Args),
+    /// Show every window's head, staleness and last decision
+    Status(cmd::status::Args),
+    /// Check contracts, or print their JSON Schema
+    Contract(cmd::contract::Args),
+    /// Explain a finding's code, such as W0201
+    Explain(cmd::explain::Args),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+/// Runs a thin job binary: the same flags as the stage verb, without naming the verb.
+pub fn job(verb: &str, dataset: &str) -> ExitCode {
+    let mut all: Vec<OsString> = vec!["windrow".into(), verb.into()];
+    let given: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let names_dataset = given.iter().any(|arg| arg == "--dataset" || arg.to_string_lossy().starts_with("--dataset="));
+    if !names_dataset {
+        all.extend(["--dataset".into(), dataset.into()]);
+    }
+    all.extend(given);
+    run(all)
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Nothing is left to be done when the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if wrong { ErrorKind::Usage.exit_code() } else { 0 });
+        }
+    };
+    let reporter = Reporter::new(cli.verb.common());
+    let result = match &cli.verb {
+        Verb::Demo(args) => cmd::demo::run(args, &reporter),
+        Verb::Run(args) => cmd::run::run(args, &reporter),
+        Verb::CheckInput(args) => cmd::stage::check_input(args, &reporter),
+        Verb::RawToClean(args) => cmd::stage::raw_to_clean(args, &reporter),
+        Verb::CleanToCurated(args) => cmd::stage::clean_to_curated(args, &reporter),
+        Verb::Check(args) => cmd::stage::check(args, &reporter),
+        Verb::Publish(args) => cmd::stage::publish(args, &reporter),
+        Verb::Quarantine(args) => cmd::quarantine::run(args, &reporter),
+        Verb::Replay(args) => cmd::replay::run(args, &reporter),
+        Verb::Status(args) => cmd::status::run(args, &reporter),
+        Verb::Contract(args) => cmd::contract::run(args, &reporter),
+        Verb::Explain(args) => cmd::explain::run(args, &reporter),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => ExitCode::from(reporter.fail(&error)),
+    }
+}
+
+impl Verb {
+    fn common(&self) -> &Common {
+        match self {
+            Verb::Demo(args) => &args.common,
+            Verb::Run(args) => &args.common,
+            Verb::CheckInput(args) => &args.common,
+            Verb::RawToClean(args) => &args.common,
+            Verb::CleanToCurated(args) => &args.common,
+            Verb::Check(args) => &args.common,
+            Verb::Publish(args) => &args.common,
+            Verb::Quarantine(args) => &args.common,
+            Verb::Replay(args) => &args.common,
+            Verb::Status(args) => &args.common,
+            Verb::Contract(args) => &args.common,
+            Verb::Explain(args) => &args.common,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_one_screen() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
+        assert!(help.contains("Examples:") && help.contains("Exit codes:"));
+    }
+}

@@ -1,0 +1,10 @@
+//! The verbs, one file each.
+
+pub mod contract;
+pub mod demo;
+pub mod explain;
+pub mod quarantine;
+pub mod replay;
+pub mod run;
+pub mod stage;
+pub mod status;

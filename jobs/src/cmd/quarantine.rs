@@ -1,0 +1,101 @@
+//! `windrow quarantine list|show`: what was put aside, and why.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+use windrow_core::id::{DatasetName, Epoch, Layer, Table};
+use windrow_core::layout::QuarantineFile;
+use windrow_core::ledger::Reason;
+use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
+use windrow_lake::QuarantineEntry;
+
+use crate::cli::Common;
+use crate::report::{RESULT_SCHEMA, Reporter, bytes};
+use crate::session::Session;
+
+/// Arguments of `windrow quarantine`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  windrow quarantine list\n  windrow quarantine show --dataset flights --window 2013-01-02")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List everything in quarantine
+    List {
+        /// Dataset [default: all]
+        #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+        dataset: Option<DatasetName>,
+    },
+    /// Show the newest evidence of a window
+    Show {
+        /// Dataset
+        #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+        dataset: DatasetName,
+        /// Window
+        #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW")]
+        window: PartitionWindow,
+        /// Layer [default: the first that has evidence]
+        #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER")]
+        layer: Option<Layer>,
+    },
+}
+
+/// Lists or shows quarantine evidence.
+///
+/// # Errors
+/// `Usage` when there is none to show, else what the store says.
+pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Schedule, false)?;
+    match &args.action {
+        Action::List { dataset } => list(&session, dataset.as_ref()),
+        Action::Show { dataset, window, layer } => show(&session, dataset, window, *layer),
+    }
+}
+
+fn entries(session: &Session<'_>, table: &Table, window: Option<&PartitionWindow>) -> Result<Vec<QuarantineEntry>> {
+    match session.table(table)? {
+        Some(lake_table) => session.runtime.block_on(lake_table.list_quarantine(window)),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn list(session: &Session<'_>, dataset: Option<&DatasetName>) -> Result<u8> {
+    let tables = session.project.contracts().map(|contract| &contract.table).filter(|table| table.layer != Layer::Raw);
+    let tables: Vec<&Table> = tables.filter(|table| dataset.is_none_or(|name| *name == table.dataset)).collect();
+    let mut rows: Vec<Value> = Vec::new();
+    let mut lines = vec![format!("{:<24} {:<14} {:>6}  FILES", "TABLE", "WINDOW", "EPOCH")];
+    for table in tables {
+        for entry in entries(session, table, None)? {
+            let files: Vec<String> = entry.files.values().map(|(key, size)| format!("{} ({})", session.shown(key), bytes(*size))).collect();
+            lines.push(format!("{:<24} {:<14} {:>6}  {}", table.to_string(), entry.window.to_string(), entry.epoch.get(), files.join("  ")));
+            let files: Vec<&str> = entry.files.values().map(|(key, _)| key.as_str()).collect();
+            rows.push(json!({"table": table.to_string(), "window": entry.window.to_string(), "epoch": entry.epoch.get(), "files": files}));
+        }
+    }
+    let text = if rows.is_empty() { "nothing is in quarantine".to_owned() } else { lines.join("\n") };
+    session.reporter.result(&json!({"schema": RESULT_SCHEMA, "verb": "quarantine list", "exit_code": 0, "entries": rows}), &text)?;
+    Ok(0)
+}
+
+fn show(session: &Session<'_>, dataset: &DatasetName, window: &PartitionWindow, layer: Option<Layer>) -> Result<u8> {
+    let layers = [Layer::Clean, Layer::Curated].into_iter().filter(|candidate| layer.is_none_or(|layer| layer == *candidate));
+    for candidate in layers {
+        let table = Table::new(candidate, dataset.clone());
+        let newest: Option<(Epoch, String)> = entries(session, &table, Some(window))?
+            .into_iter()
+            .filter_map(|entry| entry.files.get(&QuarantineFile::Evidence).map(|(key, _)| (entry.epoch, key.clone())))
+            .max();
+        let Some((_, key)) = newest else { continue };
+        let bytes = session.runtime.block_on(session.lake.get_bytes(&key))?;
+        let evidence: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::new(ErrorKind::CorruptInput, "the evidence is not JSON").with("key", &key).caused_by(error))?;
+        let text = serde_json::to_string_pretty(&evidence).unwrap_or_default();
+        session.reporter.result(&evidence, &text)?;
+        return Ok(0);
+    }
+    Err(Error::new(ErrorKind::Usage, format!("nothing is in quarantine for {dataset} {window}")).help("`windrow quarantine list` shows what is"))
+}

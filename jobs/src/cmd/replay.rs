@@ -1,0 +1,66 @@
+//! `windrow replay`: exactly the windows whose newest epoch was quarantined or never decided, once more.
+
+use windrow_core::id::{DatasetName, Table};
+use windrow_core::ledger::{Decision, Reason};
+use windrow_core::{PartitionWindow, Result};
+
+use crate::cli::{Common, WindowArgs};
+use crate::report::Reporter;
+use crate::session::Session;
+use crate::{lint, plan};
+
+use super::run::{summarise, walk_windows};
+
+/// Arguments of `windrow replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  windrow replay --dataset flights                          # every failed window
+  windrow replay --dataset flights --window 2013-01-02")]
+pub struct Args {
+    /// Dataset, with everything it reads
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+    dataset: DatasetName,
+    #[command(flatten)]
+    windows: WindowArgs,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Replays failed windows; without any it says so and does nothing.
+///
+/// # Errors
+/// `Usage` and `Misconfigured` before any window is touched.
+pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Replay, false)?;
+    let tables = plan::tables(&session.project, &args.dataset)?;
+    lint::require_clean(&session.project, &tables)?;
+    let mut windows = failed_windows(&session, &tables)?;
+    if args.windows.is_given() {
+        let target = tables.last().map(|table| session.project.contract(table)).transpose()?;
+        let wanted = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
+        windows.retain(|window| wanted.contains(window));
+    }
+    if windows.is_empty() {
+        reporter.say("nothing to replay: the newest epoch of every named window is published");
+    }
+    let results = walk_windows(&session, &tables, &windows);
+    summarise(&session, "replay", args.dataset.as_str(), &results)
+}
+
+fn failed_windows(session: &Session<'_>, tables: &[Table]) -> Result<Vec<PartitionWindow>> {
+    let mut windows = Vec::new();
+    for table in tables {
+        let Some(lake_table) = session.table(table)? else { continue };
+        for window in session.runtime.block_on(lake_table.history())?.into_keys() {
+            let states = session.runtime.block_on(lake_table.window_history(&window))?;
+            let last = states.iter().max_by_key(|state| state.epoch);
+            let decision = last.and_then(|state| state.outcome.as_ref()).map(|outcome| outcome.document().decision);
+            if !matches!(decision, Some(Decision::Published | Decision::Retracted)) {
+                windows.push(window);
+            }
+        }
+    }
+    windows.sort();
+    windows.dedup();
+    Ok(windows)
+}

@@ -1,0 +1,182 @@
+//! `windrow run`: windows through all stages, one after the other; the failure of one changes nothing of another.
+
+use serde::Serialize;
+use serde_json::json;
+use windrow_core::id::{DatasetName, Table};
+use windrow_core::ledger::Reason;
+use windrow_core::{ErrorKind, PartitionWindow, Result};
+
+use crate::cli::{Common, WindowArgs};
+use crate::report::{self, RESULT_SCHEMA, Reporter, count};
+use crate::session::Session;
+use crate::stage::walk::{self, Status, TableResult};
+use crate::{lint, plan};
+
+/// Arguments of `windrow run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  windrow run --dataset flights --window 2013-01-01
+  windrow run --dataset flights --from 2013-01-01 --to 2013-01-08     # seven windows, end exclusive
+  windrow run --dataset orders --last 7d --output json")]
+pub struct Args {
+    /// Dataset: its curated table if it has one, with everything it reads
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+    pub dataset: DatasetName,
+    #[command(flatten)]
+    pub(crate) windows: WindowArgs,
+    /// Compute windows again although nothing changed
+    #[arg(long, env = "WINDROW_FORCE")]
+    pub force: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Runs the windows and returns the exit code of the first failed one.
+///
+/// # Errors
+/// `Usage` and `Misconfigured` before any window is touched.
+pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Schedule, args.force)?;
+    let tables = plan::tables(&session.project, &args.dataset)?;
+    let target = tables.last().map(|table| session.project.contract(table)).transpose()?;
+    let windows = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
+    lint::require_clean(&session.project, &tables)?;
+    let results = walk_windows(&session, &tables, &windows);
+    summarise(&session, "run", args.dataset.as_str(), &results)
+}
+
+/// All tables of one window.
+#[derive(Debug, Serialize)]
+pub struct WindowResult {
+    /// The window.
+    pub window: String,
+    /// The tables in the order they were computed.
+    pub tables: Vec<TableResult>,
+}
+
+impl WindowResult {
+    /// The first failure, if any.
+    pub fn failure(&self) -> Option<&TableResult> {
+        self.tables.iter().find(|table| table.failure.is_some())
+    }
+
+    /// What became of the window: the first failure, else whether anything is new.
+    pub fn status(&self) -> Status {
+        let failed = self.failure().map(|table| table.status);
+        let is_new = self.tables.iter().any(|table| table.status == Status::Published);
+        failed.unwrap_or(if is_new { Status::Published } else { Status::Unchanged })
+    }
+}
+
+/// Walks the tables of every window, in order. Interruption ends the walk between two steps.
+pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[PartitionWindow]) -> Vec<WindowResult> {
+    let name = tables.last().map(|table| table.dataset.to_string()).unwrap_or_default();
+    session.reporter.start(windows.len(), &name);
+    let mut results = Vec::new();
+    for (index, window) in windows.iter().enumerate() {
+        let result = walk_window(session, tables, window);
+        announce(session, &name, index + 1, windows.len(), &result);
+        session.reporter.advance();
+        let interrupted = result.failure().and_then(|table| table.failure.as_ref()).is_some_and(|error| error.kind() == ErrorKind::Interrupted);
+        results.push(result);
+        if interrupted {
+            break;
+        }
+    }
+    session.reporter.finish();
+    results
+}
+
+fn walk_window(session: &Session<'_>, tables: &[Table], window: &PartitionWindow) -> WindowResult {
+    let mut results: Vec<TableResult> = Vec::new();
+    for table in tables {
+        let contract = session.project.contract(table).ok();
+        let inputs = contract.and_then(|contract| contract.transform.as_ref()).map_or(&[][..], |transform| &transform.inputs);
+        let is_blocked = results.iter().any(|done| !done.is_ok() && inputs.iter().any(|input| input.to_string() == done.table));
+        results.push(if is_blocked { TableResult::blocked(table, window) } else { walk::table(session, table, window) });
+    }
+    WindowResult { window: window.to_string(), tables: results }
+}
+
+fn announce(session: &Session<'_>, name: &str, number: usize, of: usize, result: &WindowResult) {
+    let head = format!("[{number}/{of}] {name} {}", result.window);
+    let text = match (result.failure(), result.tables.last()) {
+        (Some(failed), _) => format!("{head} {} {}", status_word(failed.status), failure_line(failed)),
+        (None, Some(last)) if result.status() == Status::Unchanged => format!("{head} SKIP nothing changed, {} published", count(last.rows_out, "row")),
+        (None, Some(last)) => {
+            let time: u64 = result.tables.iter().map(|table| table.milliseconds).sum();
+            let refused: u64 = result.tables.iter().map(|table| table.rows_rejected).sum();
+            let note = if refused > 0 { format!(", {} refused", count(refused, "row")) } else { String::new() };
+            let files = count(last.files as u64, "file");
+            let time = report::seconds(std::time::Duration::from_millis(time));
+            format!("{head} OK {} → {files} {}{note} {time}", count(last.rows_out, "row"), report::bytes(last.bytes))
+        }
+        (None, None) => head,
+    };
+    session.reporter.event("window", &text, result);
+    for table in result.tables.iter().filter(|table| table.failure.is_some()) {
+        let Some(error) = &table.failure else { continue };
+        session.reporter.say("");
+        session.reporter.findings(error.diagnostics().get(..error.diagnostics().len().min(8)).unwrap_or_default());
+        session.reporter.say(&consequence(table, error));
+    }
+}
+
+fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Published => "OK",
+        Status::Unchanged => "SKIP",
+        Status::Quarantined => "QUARANTINED",
+        Status::Failed => "FAILED",
+        Status::Blocked => "BLOCKED",
+    }
+}
+
+fn failure_line(table: &TableResult) -> String {
+    table.failure.as_ref().map(|error| format!("{}: {}", table.table, error.message())).unwrap_or_default()
+}
+
+/// What happened to the window and what to do next.
+fn consequence(table: &TableResult, error: &windrow_core::Error) -> String {
+    let kind = error.kind();
+    let evidence = error.context().iter().find(|(key, _)| *key == "evidence").map(|(_, value)| format!("\n   = evidence: {value}"));
+    let help = error.help_text().unwrap_or_else(|| kind.next_step());
+    format!(
+        "   = result: {} {} NOT published, previous version untouched ({kind}, exit {}){}\n   = next: {help}\n",
+        table.table,
+        table.window,
+        kind.exit_code(),
+        evidence.unwrap_or_default()
+    )
+}
+
+/// Prints the totals, writes the result, and returns the exit code of the first failed window.
+///
+/// # Errors
+/// `Misconfigured` when the result cannot be written.
+pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[WindowResult]) -> Result<u8> {
+    let of = |wanted: Status| results.iter().filter(|result| result.status() == wanted).count();
+    let (ok, skip, quarantined) = (of(Status::Published), of(Status::Unchanged), of(Status::Quarantined));
+    let failed = results.len() - ok - skip - quarantined;
+    let rows: u64 = results.iter().filter(|result| result.failure().is_none()).filter_map(|result| result.tables.last()).map(|table| table.rows_out).sum();
+    let first = results.iter().find_map(WindowResult::failure).and_then(|table| table.failure.as_ref());
+    let code = first.map_or(0, |error| error.kind().exit_code());
+    let seconds = session.runtime.elapsed().as_secs_f64();
+    let run_id = &session.run_id;
+    let done = format!("Done. OK={ok} SKIP={skip} QUARANTINED={quarantined} FAIL={failed} ROWS={rows} TIME={seconds:.1}s run_id={run_id}");
+    let result = json!({
+        "schema": RESULT_SCHEMA,
+        "verb": verb,
+        "dataset": name,
+        "run_id": run_id.as_str(),
+        "status": if code == 0 { "ok" } else { "failed" },
+        "exit_code": code,
+        "error": first.map(report::error_json),
+        "counts": {"ok": ok, "skip": skip, "quarantined": quarantined, "fail": failed, "rows": rows},
+        "milliseconds": (seconds * 1000.0).round(),
+        "windows": results,
+    });
+    session.reporter.result(&result, &done)?;
+    Ok(code)
+}
+

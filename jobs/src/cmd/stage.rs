@@ -1,0 +1,218 @@
+//! The stage verbs: one state of the state machine each. `windrow run` walks the same functions in one process.
+
+use serde_json::{Value, json};
+use windrow_core::ledger::Reason;
+use windrow_core::{Epoch, Error, ErrorKind, Layer, PartitionWindow, Result, Table};
+
+use crate::cli::{Common, EpochArgs, TableArgs};
+use crate::lint;
+use crate::report::{RESULT_SCHEMA, Reporter, bytes, count};
+use crate::session::Session;
+use crate::stage::staging::Stage;
+use crate::stage::{clean, curated, evidence, gate, input, publish, walk};
+
+/// Arguments of `windrow check-input`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  windrow check-input --dataset flights --window 2013-01-01")]
+pub struct CheckInputArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `windrow raw-to-clean`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  windrow raw-to-clean --dataset flights --window 2013-01-01")]
+pub struct RawToCleanArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    /// Compute the window again although nothing changed
+    #[arg(long, env = "WINDROW_FORCE")]
+    force: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `windrow clean-to-curated`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  windrow clean-to-curated --dataset flights --window 2013-01-01")]
+pub struct CleanToCuratedArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    /// Compute the window again although nothing changed
+    #[arg(long, env = "WINDROW_FORCE")]
+    force: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `windrow check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  windrow check --dataset flights --layer clean --window 2013-01-01\n\nA FAIL is a result with exit code 0; `publish` and `run` turn it into exit code 80.")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    #[command(flatten)]
+    epoch: EpochArgs,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `windrow publish`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  windrow publish --dataset flights --layer clean --window 2013-01-01")]
+pub struct PublishArgs {
+    #[command(flatten)]
+    table: TableArgs,
+    #[command(flatten)]
+    epoch: EpochArgs,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Answers whether a window's raw files are there and have the declared shape.
+///
+/// # Errors
+/// `InputMissing`, `SchemaMismatch` or `CorruptInput` with every finding.
+pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Schedule, false)?;
+    let window = &args.table.window;
+    let raw = session.project.contract(&Table::new(Layer::Raw, args.table.dataset.clone()))?;
+    require_grain(raw, window)?;
+    let found = input::discover(&session, raw, window)?;
+    let report = input::check_headers(&session, raw, &found.inputs)?;
+    if !report.is_empty() {
+        let findings = evidence::findings(&session, &report, 0, "");
+        let message = count(report.total(), "finding");
+        return Err(Error::new(report.kind().unwrap_or(ErrorKind::SchemaMismatch), message).with_diagnostics(findings));
+    }
+    let size: u64 = found.inputs.iter().map(|file| file.size).sum();
+    let text = format!("{} {window}: {} {} as declared", raw.table, count(found.inputs.len() as u64, "file"), bytes(size));
+    let files: Vec<Value> = found.inputs.iter().map(|file| json!({"key": file.key, "size": file.size, "etag": file.etag})).collect();
+    let fields = json!({"files": files, "bytes": size, "hidden": found.hidden});
+    finish(&session, "check-input", &raw.table, window, fields, &text)
+}
+
+fn require_grain(contract: &windrow_core::Contract, window: &PartitionWindow) -> Result<()> {
+    if window.grain() == contract.window.grain {
+        return Ok(());
+    }
+    let message = format!("`{window}` is a {}, the contract's windows are {}s", window.grain(), contract.window.grain);
+    Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", contract.window.place)))
+}
+
+/// Stages the clean output of a window.
+///
+/// # Errors
+/// As [`clean::raw_to_clean`].
+pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Schedule, args.force)?;
+    let table = Table::new(Layer::Clean, args.table.dataset.clone());
+    let contract = session.project.contract(&table)?;
+    require_grain(contract, &args.table.window)?;
+    lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+    let stage = clean::raw_to_clean(&session, contract, &args.table.window)?;
+    staged(&session, "raw-to-clean", &table, &args.table.window, &stage)
+}
+
+/// Stages the curated output of a window.
+///
+/// # Errors
+/// As [`curated::clean_to_curated`].
+pub fn clean_to_curated(args: &CleanToCuratedArgs, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Schedule, args.force)?;
+    let table = Table::new(Layer::Curated, args.table.dataset.clone());
+    let contract = session.project.contract(&table)?;
+    require_grain(contract, &args.table.window)?;
+    lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+    let stage = curated::clean_to_curated(&session, contract, &args.table.window)?;
+    staged(&session, "clean-to-curated", &table, &args.table.window, &stage)
+}
+
+fn staged(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWindow, stage: &Stage) -> Result<u8> {
+    let (text, fields) = match stage {
+        Stage::Unchanged(head) => (
+            format!("{table} {window}: nothing changed, epoch {} is published", head.epoch.get()),
+            json!({"status": "unchanged", "epoch": head.epoch.get(), "rows_out": head.rows, "content_sha256": head.content_sha256()}),
+        ),
+        Stage::Staged(staged) => (
+            format!("{table} {window}: {} staged as epoch {}; next: windrow check", count(staged.rows.written, "row"), staged.epoch.get()),
+            json!({
+                "status": "staged",
+                "epoch": staged.epoch.get(),
+                "rows_in": staged.rows.read,
+                "rows_out": staged.rows.written,
+                "rows_rejected": staged.rows.rejected,
+                "files": staged.files,
+                "bytes": staged.bytes,
+            }),
+        ),
+    };
+    finish(session, verb, table, window, fields, &text)
+}
+
+fn gate_table(table: &TableArgs, epoch: &EpochArgs) -> Table {
+    Table::new(epoch.layer, table.dataset.clone())
+}
+
+/// Runs the gate on a staged output. PASS and FAIL both are exit code 0: the answer is the result.
+///
+/// # Errors
+/// `Misconfigured` when nothing is staged, else what the store says.
+pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Schedule, false)?;
+    let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
+    require_grain(session.project.contract(&table)?, window)?;
+    let (epoch, answer) = gate::check(&session, &table, window, args.epoch.epoch)?;
+    let failed: Vec<_> = answer.checks.iter().filter(|check| !check.passed).map(evidence::gate_finding).collect();
+    reporter.findings(&failed);
+    let word = if gate::passed(&answer) { "PASS" } else { "FAIL" };
+    let text = format!("{table} {window} epoch {}: {word}, {} of {} checks held", epoch.get(), answer.checks.len() - failed.len(), answer.checks.len());
+    let value = json!({"status": word, "failed_checks": answer.failed_checks, "epoch": epoch.get(), "profile": answer.profile, "checks": answer.checks});
+    finish(&session, "check", &table, window, value, &text)
+}
+
+/// Publishes a staged output that passed; a FAIL puts it into quarantine and is exit code 80.
+///
+/// # Errors
+/// `QualityFailed`, `Fenced`, `Misconfigured`, or what the store says.
+pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
+    let session = Session::open(reporter, Reason::Schedule, false)?;
+    let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
+    require_grain(session.project.contract(&table)?, window)?;
+    let published = match publish::publish(&session, &table, window, args.epoch.epoch) {
+        Err(error) if error.kind() == ErrorKind::QualityFailed => {
+            return Err(refused(&session, &table, window, args.epoch.epoch)?);
+        }
+        published => published?,
+    };
+    let view = walk::shown_view(&session, &published.view);
+    let text = format!("{table} {window}: epoch {} is published{}", published.epoch.get(), view.as_ref().map(|view| format!(", {view}")).unwrap_or_default());
+    finish(&session, "publish", &table, window, json!({"status": "published", "epoch": published.epoch.get(), "view": view}), &text)
+}
+
+/// Evaluates the gate again for its full answer, and puts the epoch aside.
+fn refused(session: &Session<'_>, table: &Table, window: &PartitionWindow, epoch: Option<Epoch>) -> Result<Error> {
+    let (epoch, answer) = gate::check(session, table, window, epoch)?;
+    walk::reject(session, table, window, epoch, &answer)
+}
+
+fn finish(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWindow, fields: Value, text: &str) -> Result<u8> {
+    let mut result = json!({
+        "schema": RESULT_SCHEMA,
+        "verb": verb,
+        "dataset": table.dataset.as_str(),
+        "layer": table.layer.as_str(),
+        "window": window.to_string(),
+        "run_id": session.run_id.as_str(),
+        "status": "ok",
+        "exit_code": 0,
+    });
+    if let (Some(result), Value::Object(fields)) = (result.as_object_mut(), fields) {
+        result.extend(fields);
+    }
+    session.reporter.finish();
+    session.reporter.result(&result, text)?;
+    Ok(0)
+}

@@ -1,0 +1,94 @@
+//! `windrow.toml`: where the lake is and which threshold profile counts. Few keys, every one checked.
+
+use serde::Deserialize;
+use windrow_core::{Code, Diagnostic, Place, suggest, yaml};
+
+/// The name of the file that marks a project.
+pub const FILE_NAME: &str = "windrow.toml";
+
+/// The configuration of a project.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The version of this file's form; 1.
+    pub version: u32,
+    /// The lake: a folder, relative to the project.
+    #[serde(default = "default_lake")]
+    pub lake: String,
+    /// The threshold profile: `quality/profiles/<name>.yaml`.
+    #[serde(default = "default_profile")]
+    pub profile: String,
+}
+
+const KEYS: [&str; 3] = ["version", "lake", "profile"];
+
+fn default_lake() -> String {
+    "lake".to_owned()
+}
+
+fn default_profile() -> String {
+    "default".to_owned()
+}
+
+impl Config {
+    /// Reads the file's text; `file` is the path shown to people.
+    ///
+    /// # Errors
+    /// One finding with line, column and remedy.
+    pub fn read(file: &str, text: &str) -> Result<Config, Box<Diagnostic>> {
+        let config: Config = toml::from_str(text).map_err(|error| Box::new(finding(file, text, &error)))?;
+        if config.version != 1 {
+            let place = Place::new(file, key_line(text, "version"), 1);
+            let title = format!("version {} of this file is not known", config.version);
+            let finding = Diagnostic::new(Code::ConfigValue, place, title).help("write version = 1, or use a newer windrow");
+            return Err(Box::new(yaml::with_line(finding, text, 7)));
+        }
+        Ok(config)
+    }
+}
+
+fn finding(file: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or_default();
+    let line = before.matches('\n').count() as u64 + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
+    let message = error.message().lines().next().unwrap_or_default().to_owned();
+    let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()).map(str::to_owned);
+    let title = unknown.as_ref().map_or_else(|| message.clone(), |key| format!("unknown key `{key}`"));
+    let code = if unknown.is_some() { Code::ConfigValue } else { Code::ConfigSyntax };
+    let length = error.span().map_or(1, |span| text.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count());
+    let finding = yaml::with_line(Diagnostic::new(code, Place::new(file, line, column), title), text, length.max(1));
+    match unknown {
+        Some(key) => finding.help(suggest::hint(&key, &KEYS)),
+        None => finding,
+    }
+}
+
+fn key_line(text: &str, key: &str) -> u64 {
+    text.lines().position(|line| line.trim_start().starts_with(key)).map_or(0, |index| index as u64 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_a_local_lake() {
+        let config = Config::read("windrow.toml", "version = 1\n").unwrap();
+        assert_eq!((config.lake.as_str(), config.profile.as_str()), ("lake", "default"));
+    }
+
+    #[test]
+    fn a_typo_is_named_with_its_place() {
+        let finding = Config::read("windrow.toml", "version = 1\nlakee = \"x\"\n").unwrap_err();
+        assert_eq!(finding.one_line(), "windrow.toml:2:1: W0902: unknown key `lakee`");
+        assert_eq!(finding.help.as_deref(), Some("did you mean `lake`?"));
+    }
+
+    #[test]
+    fn broken_syntax_and_versions_are_refused() {
+        for text in ["version = ", "version = 2", "lake = \"x\"", "version = 1\nlake = 3", "version = 1\nversion = 1"] {
+            assert!(Config::read("windrow.toml", text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The only place that touches what differs from run to run: environment, clock, randomness, signals and threads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use windrow_core::id::{Attempt, RunId};
+use windrow_core::ledger::CodeVersion;
+use windrow_core::{Error, ErrorKind, Result};
+
+/// What a run needs of the world.
+#[derive(Debug)]
+pub struct Runtime {
+    tokio: tokio::runtime::Runtime,
+    interrupted: Arc<AtomicBool>,
+    started: Instant,
+}
+
+impl Runtime {
+    /// Starts the threads and listens for SIGINT and SIGTERM.
+    ///
+    /// # Errors
+    /// `Transient` when the system refuses a thread.
+    pub fn start() -> Result<Self> {
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Transient, "cannot start threads").caused_by(error))?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        tokio.spawn(watch_signals(interrupted.clone()));
+        Ok(Runtime { tokio, interrupted, started: instant() })
+    }
+
+    /// Runs a future to its end on this thread.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.tokio.block_on(future)
+    }
+
+    /// The handle by which other threads wait for futures.
+    pub fn handle(&self) -> &tokio::runtime::Handle {
+        self.tokio.handle()
+    }
+
+    /// Fails once the run has been asked to stop; called between the steps of a window.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn check_interrupted(&self) -> Result<()> {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Interrupted, "stopped by a signal; nothing was half-published"));
+        }
+        Ok(())
+    }
+
+    /// Since the start of the process, about.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+async fn watch_signals(interrupted: Arc<AtomicBool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let mut asked_before = false;
+    loop {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        if asked_before {
+            leave_now();
+        }
+        asked_before = true;
+        interrupted.store(true, Ordering::Relaxed);
+        // A step that does not look up in time is left where it is: whatever it wrote is invisible without an outcome.
+        tokio::spawn(async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            leave_now();
+        });
+    }
+}
+
+#[expect(clippy::exit, reason = "a second signal, or a step that does not end within 20 s, leaves at once; commits are atomic")]
+fn leave_now() {
+    std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
+}
+
+/// The moment, for measuring durations.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+/// The time of day; used in reports and freshness, never in what is committed.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// A new attempt id.
+///
+/// # Errors
+/// `Internal` never happens: a UUID's simple form is an attempt.
+#[expect(clippy::disallowed_methods, reason = "the one place that makes attempts")]
+pub fn new_attempt() -> Result<Attempt> {
+    uuid::Uuid::now_v7().simple().to_string().parse()
+}
+
+/// A new run id, sortable by time.
+///
+/// # Errors
+/// `Internal` never happens: the text fits a run id.
+pub fn new_run_id() -> Result<RunId> {
+    let attempt = new_attempt()?;
+    let text = attempt.as_str();
+    let (time, rest) = text.split_at(12);
+    format!("r-{time}-{}", rest.get(rest.len() - 8..).unwrap_or_default()).parse()
+}
+
+/// A new dataset uuid.
+///
+/// # Errors
+/// As [`new_attempt`].
+pub fn new_dataset_uuid() -> Result<String> {
+    Ok(new_attempt()?.as_str().to_owned())
+}
+
+/// The version of this program, and its commit when the build was told it.
+pub fn code_version() -> CodeVersion {
+    CodeVersion { version: env!("CARGO_PKG_VERSION").to_owned(), git: option_env!("WINDROW_GIT").map(str::to_owned) }
+}
+
+/// Tells whether colours are wanted: a terminal, and no `NO_COLOR`.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn colour_wanted(is_terminal: bool) -> bool {
+    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The current folder.
+///
+/// # Errors
+/// `Misconfigured` when it was removed.
+pub fn current_dir() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| Error::misconfigured("the current folder cannot be read").caused_by(error))
+}

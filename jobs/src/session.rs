@@ -1,0 +1,99 @@
+//! What a verb works with: the loaded project, the open lake, the runtime and the identity of the run.
+
+use std::path::{Path, PathBuf};
+
+use windrow_core::ledger::{CodeVersion, Reason};
+use windrow_core::layout::PartitionColumn;
+use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table};
+use windrow_lake::{Lake, LakeTable};
+
+use crate::project::{self, Project};
+use crate::report::Reporter;
+use crate::runtime::{self, Runtime};
+
+/// An open project, lake and run.
+#[derive(Debug)]
+pub struct Session<'r> {
+    /// The project.
+    pub project: Project,
+    /// The lake.
+    pub lake: Lake,
+    /// Threads, clock and signals.
+    pub runtime: Runtime,
+    /// Where progress goes.
+    pub reporter: &'r Reporter,
+    /// The run.
+    pub run_id: RunId,
+    /// Why it runs.
+    pub reason: Reason,
+    /// Tells whether a window is computed again although nothing changed.
+    pub force: bool,
+    /// The version of this program.
+    pub code: CodeVersion,
+}
+
+impl<'r> Session<'r> {
+    /// Opens the project and lake the common flags name.
+    ///
+    /// # Errors
+    /// `Misconfigured` when project, contracts or lake are not usable.
+    pub fn open(reporter: &'r Reporter, reason: Reason, force: bool) -> Result<Self> {
+        let common = reporter.common();
+        let root = project::find_root(common.project.as_deref(), &runtime::current_dir()?)?;
+        let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
+        let runtime = Runtime::start()?;
+        let lake = open_lake(&project)?;
+        let (run_id, code) = (reporter.run_id()?, runtime::code_version());
+        Ok(Session { project, lake, runtime, reporter, run_id, reason, force, code })
+    }
+
+    /// Opens a table for writing, and creates it when it is new.
+    ///
+    /// # Errors
+    /// `Misconfigured` when the contract has no partition column or another one than the table, else what the store says.
+    pub fn table_for_writing(&self, contract: &Contract) -> Result<LakeTable> {
+        let column = partition_column(contract)?;
+        let uuid = runtime::new_dataset_uuid()?;
+        self.runtime.block_on(self.lake.create_table(&contract.table, &column, &uuid))
+    }
+
+    /// Opens a table for reading; `None` when nothing was ever written to it.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn table(&self, table: &Table) -> Result<Option<LakeTable>> {
+        self.runtime.block_on(self.lake.table(table))
+    }
+
+    /// A key of the lake as people find it: with the lake's folder in front.
+    pub fn shown(&self, key: &str) -> String {
+        format!("{}/{key}", self.project.config.lake.trim_end_matches('/'))
+    }
+
+    /// Fills a raw path pattern for a window.
+    pub fn raw_pattern(&self, pattern: &str, window: &PartitionWindow) -> String {
+        window.fill(pattern)
+    }
+}
+
+/// The partition column of a contract as it stands in keys.
+///
+/// # Errors
+/// `Misconfigured` when there is none.
+pub fn partition_column(contract: &Contract) -> Result<PartitionColumn> {
+    let property = contract.partition().ok_or_else(|| Error::misconfigured(format!("{} has no partition column", contract.file)))?;
+    property.name.parse()
+}
+
+fn open_lake(project: &Project) -> Result<Lake> {
+    let configured = &project.config.lake;
+    if configured.contains("://") {
+        return Err(Error::misconfigured(format!("lake `{configured}` is not a folder"))
+            .help("this version reads and writes lakes on local disk only; S3 follows"));
+    }
+    if configured.trim().is_empty() {
+        return Err(Error::misconfigured("the lake's folder is empty").help("write lake = \"lake\" in windrow.toml"));
+    }
+    let folder: PathBuf = project.root.join(Path::new(configured));
+    Lake::open_local(&folder)
+}

@@ -1,0 +1,195 @@
+//! raw-to-clean: read strictly, derive, conform, shape, stage.
+
+use windrow_core::contract::{Late, OnViolation};
+use windrow_core::gate::{self, Observation, Status};
+use windrow_core::ledger::{ErrorClass, RowCounts, inputs_sha256};
+use windrow_core::violation::ViolationReport;
+use windrow_core::{Code, Contract, Error, ErrorKind, Layer, PartitionWindow, Result, Table, Violation};
+use windrow_engine::read::{self, RawWindow};
+use windrow_engine::shape::{self, Shaped};
+use windrow_engine::{Chunk, rejects, schema};
+use windrow_lake::{Claimed, Discovery, Head, LakeTable};
+use windrow_transform::derive::Derivation;
+
+use crate::session::Session;
+
+use super::staging::{self, Stage};
+use super::{evidence, input};
+
+/// Computes the clean output of a window from its raw files, staged.
+///
+/// A window whose data breaks the contract is put into quarantine here, and the error says so.
+///
+/// # Errors
+/// `InputMissing`, `SchemaMismatch`, `CorruptInput`, `QualityFailed`, `Misconfigured`, or what the store says.
+pub fn raw_to_clean(session: &Session<'_>, clean: &Contract, window: &PartitionWindow) -> Result<Stage> {
+    let raw = session.project.contract(&Table::new(Layer::Raw, clean.dataset().clone()))?;
+    let found = input::discover(session, raw, window)?;
+    let table = session.table_for_writing(clean)?;
+    let head = session.runtime.block_on(table.resolve(window))?;
+    if let Some(head) = late_or_unchanged(session, raw, clean, &found, head.as_ref())? {
+        return Ok(Stage::Unchanged(Box::new(head)));
+    }
+    let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
+    let job = Job { session, raw, clean, window, table: &table, claimed: &claimed };
+    job.run(&found).map(Stage::Staged)
+}
+
+/// The head, when it stays: nothing changed, or late files are to be ignored.
+fn late_or_unchanged(
+    session: &Session<'_>,
+    raw: &Contract,
+    clean: &Contract,
+    found: &Discovery,
+    head: Option<&Head>,
+) -> Result<Option<Head>> {
+    let Some(head) = head else { return Ok(None) };
+    let entries: Vec<_> = found.inputs.iter().map(|input| input.entry()).collect();
+    let inputs = inputs_sha256(&entries)?;
+    if staging::unchanged(session, &clean.table, Some(head), &inputs)? {
+        return Ok(Some(head.clone()));
+    }
+    let is_late = head.staged.document().inputs_sha256 != inputs;
+    match raw.late {
+        Late::Ignore if is_late && !session.force => Ok(Some(head.clone())),
+        Late::Fail if is_late && !session.force => Err(Error::new(ErrorKind::SchemaMismatch, "raw files of a published window changed, and the contract says `late: fail`")
+            .with("table", &clean.table)
+            .help("look at the files; `windrow run --force` computes the window again")),
+        _ => Ok(None),
+    }
+}
+
+struct Job<'a> {
+    session: &'a Session<'a>,
+    raw: &'a Contract,
+    clean: &'a Contract,
+    window: &'a PartitionWindow,
+    table: &'a LakeTable,
+    claimed: &'a Claimed,
+}
+
+impl Job<'_> {
+    fn run(&self, found: &Discovery) -> Result<staging::StagedWindow> {
+        let session = self.session;
+        session.reporter.step(&format!("{} {} reading", self.clean.table, self.window));
+        let files = input::engine_files(&found.inputs);
+        let raw_window = input::with_open(session, &found.inputs, |open| read::read_window(self.raw, &files, open))?;
+        let RawWindow { chunks, rows_in, report: mut refused, .. } = raw_window;
+        self.require_tolerable(&refused, rows_in, self.raw.on_violation)?;
+        self.count_rules(rows_in)?;
+        session.runtime.check_interrupted()?;
+        session.reporter.step(&format!("{} {} shaping", self.clean.table, self.window));
+        let (shaped, late_refusals) = self.shape(chunks, rows_in)?;
+        refused.merge(late_refusals);
+        if !refused.is_empty() {
+            let bytes = rejects::rejects_parquet(&refused)?;
+            session.runtime.block_on(self.table.put_rejects(self.claimed, bytes))?;
+        }
+        session.runtime.check_interrupted()?;
+        let rows = RowCounts { read: rows_in, written: shaped.rows, rejected: refused.rejected_rows() };
+        let entries = found.inputs.iter().map(|input| input.entry()).collect();
+        session.reporter.step(&format!("{} {} writing", self.clean.table, self.window));
+        staging::stage(session, self.table, self.claimed, self.clean, &shaped.batches, entries, rows)
+    }
+
+    /// Derives, conforms, dedupes and sorts; what was refused on the way is in the report.
+    fn shape(&self, chunks: Vec<Chunk>, rows_in: u64) -> Result<(Shaped, ViolationReport)> {
+        let (chunks, mut refused) = self.derive(chunks)?;
+        self.require_tolerable(&refused, rows_in, self.clean.on_violation)?;
+        let conformed = shape::conform(self.clean, self.window, chunks)?;
+        refused.merge(conformed.report);
+        self.require_tolerable(&refused, rows_in, self.clean.on_violation)?;
+        let mut shaped = shape::shape(self.clean, conformed.chunks)?;
+        let duplicates = std::mem::take(&mut shaped.duplicates);
+        let only_dropped = duplicates.counts().all(|(code, ..)| code == Code::DuplicateDropped);
+        if !only_dropped {
+            self.require_tolerable(&duplicates, rows_in, OnViolation::Fail)?;
+        }
+        refused.merge(duplicates);
+        Ok((shaped, refused))
+    }
+
+    /// Copies or computes the clean columns. A row whose expression fails is refused like one that cannot be read.
+    fn derive(&self, chunks: Vec<Chunk>) -> Result<(Vec<Chunk>, ViolationReport)> {
+        let mut refused = ViolationReport::default();
+        if self.clean.properties.iter().all(|property| property.logic.is_none()) {
+            let chunks: Result<Vec<Chunk>> = chunks.iter().map(|chunk| shape::project(self.clean, chunk)).collect();
+            return Ok((chunks?, refused));
+        }
+        let derivation = Derivation::compile(self.clean, &schema::full_schema(self.raw))?;
+        let mut derived = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            derived.push(self.derive_chunk(&derivation, chunk, &mut refused)?);
+        }
+        Ok((derived, refused))
+    }
+
+    fn derive_chunk(&self, derivation: &Derivation, chunk: Chunk, refused: &mut ViolationReport) -> Result<Chunk> {
+        let mut chunk = chunk;
+        loop {
+            let failure = match derivation.apply(&chunk.batch)? {
+                Ok(batch) => return Ok(Chunk { batch, origin: chunk.origin }),
+                Err(failure) => failure,
+            };
+            let row = failure.row;
+            let mut violation = Violation::of_file(Code::DerivedValue, chunk.origin.file().clone(), failure.message);
+            violation.line = chunk.origin.line(row);
+            violation.column = Some(failure.column.as_str().into());
+            let property = self.clean.property(&failure.column);
+            violation.contract = property.and_then(|property| property.logic.as_ref()).map(|(_, place)| self.clean.quote(place));
+            refused.push(violation);
+            refused.count_rejected_rows(1);
+            let kept: Vec<usize> = (0..chunk.batch.num_rows()).filter(|index| *index != row).collect();
+            let origin = chunk.origin.select(kept);
+            chunk = Chunk { batch: without_row(&chunk.batch, row)?, origin };
+        }
+    }
+
+    /// Goes on only when the policy tolerates what was refused; otherwise the window is quarantined and the error says so.
+    fn require_tolerable(&self, report: &ViolationReport, rows_in: u64, policy: OnViolation) -> Result<()> {
+        if report.is_empty() || tolerates(policy, report, rows_in) {
+            return Ok(());
+        }
+        Err(evidence::quarantine_data(self.session, self.table, self.claimed, report, rows_in)?)
+    }
+
+    /// The raw contract's own rules: how many rows there must be.
+    fn count_rules(&self, rows_in: u64) -> Result<()> {
+        let checks = self.session.project.checks(&self.raw.table);
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let number = gate::Number::whole(i128::from(rows_in));
+        let observe = |check| gate::judge(check, Observation::Measured { number, sample: Vec::new() });
+        let verdict = gate::verdict(&self.session.run_id, &self.session.project.profile.name, checks.iter().map(observe).collect());
+        if verdict.status == Status::Pass {
+            return Ok(());
+        }
+        let class = ErrorClass { kind: ErrorKind::QualityFailed, code: Some(Code::CheckFailed.as_str().to_owned()) };
+        Err(evidence::quarantine_gate(self.session, self.table, self.claimed, &verdict, Some(&class))?)
+    }
+}
+
+/// Tells whether a policy lets a window go on without its refused rows. Damage to a file as a whole never passes.
+fn tolerates(policy: OnViolation, report: &ViolationReport, rows_in: u64) -> bool {
+    let OnViolation::QuarantineRows { max_rows, max_per_million } = policy else { return false };
+    let whole_file = report.counts().any(|(code, ..)| code.kind() == ErrorKind::CorruptInput || code.as_str().starts_with("W01"));
+    let rejected = report.rejected_rows();
+    let share_ok = u128::from(rejected) * 1_000_000 <= u128::from(rows_in) * u128::from(max_per_million);
+    !whole_file && rejected <= max_rows && share_ok
+}
+
+fn without_row(batch: &arrow_array::RecordBatch, row: usize) -> Result<arrow_array::RecordBatch> {
+    let mask: arrow_array::BooleanArray = (0..batch.num_rows()).map(|index| Some(index != row)).collect();
+    arrow_select::filter::filter_record_batch(batch, &mask).map_err(|error| Error::internal("cannot drop a refused row").caused_by(error))
+}
+
+/// Tells whether a head was computed from other raw files than are there now.
+///
+/// # Errors
+/// `Internal` when the digest cannot be computed.
+pub fn is_stale(head: &Head, found: &Discovery) -> Result<bool> {
+    let entries: Vec<_> = found.inputs.iter().map(|input| input.entry()).collect();
+    Ok(head.staged.document().inputs_sha256 != inputs_sha256(&entries)?)
+}
+

@@ -1,0 +1,198 @@
+//! clean-to-curated: run the contract's transform over the published heads of its inputs, conform, shape, stage.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tempfile::TempDir;
+use windrow_core::contract::{OnViolation, TransformKind, TransformSpec};
+use windrow_core::ledger::{InputEntry, RowCounts, inputs_sha256};
+use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table};
+use windrow_engine::{Chunk, Origin, rejects, schema, shape};
+use windrow_lake::{Claimed, Head, LakeTable};
+use windrow_transform::{Inputs, Params, SqlTransform, TableInput, Transform};
+
+use crate::functions;
+use crate::runtime;
+use crate::session::Session;
+
+use super::evidence;
+use super::staging::{self, Stage};
+
+/// Computes the curated output of a window from its inputs' heads, staged.
+///
+/// # Errors
+/// `InputMissing` when an input is not published, `SchemaMismatch` when the result breaks the contract, `Misconfigured`
+/// for a transform that cannot run, or what the store says.
+pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &PartitionWindow) -> Result<Stage> {
+    let spec = transform_spec(contract)?;
+    let heads = input_heads(session, spec, window)?;
+    let entries: Vec<InputEntry> = heads.iter().flat_map(|(_, head)| head_entries(head)).collect();
+    let table = session.table_for_writing(contract)?;
+    let head = session.runtime.block_on(table.resolve(window))?;
+    if let Some(head) = &head
+        && staging::unchanged(session, &contract.table, Some(head), &inputs_sha256(&entries)?)?
+    {
+        return Ok(Stage::Unchanged(Box::new(head.clone())));
+    }
+    let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
+    session.reporter.step(&format!("{} {window} computing", contract.table));
+    let chunk = compute(session, contract, spec, &heads, window)?;
+    finish(session, contract, &table, &claimed, chunk, entries).map(Stage::Staged)
+}
+
+/// The transform a curated contract declares.
+///
+/// # Errors
+/// `Misconfigured` when there is none.
+pub fn transform_spec(contract: &Contract) -> Result<&TransformSpec> {
+    contract.transform.as_ref().ok_or_else(|| Error::misconfigured(format!("{} declares no transform", contract.file)))
+}
+
+fn input_heads<'s>(session: &'s Session<'_>, spec: &TransformSpec, window: &PartitionWindow) -> Result<Vec<(Table, Head)>> {
+    let mut heads = Vec::new();
+    for input in &spec.inputs {
+        let table = session.table(input)?;
+        let head = match &table {
+            Some(table) => session.runtime.block_on(table.resolve(window))?,
+            None => None,
+        };
+        let head = head.ok_or_else(|| {
+            Error::new(ErrorKind::InputMissing, format!("{input} is not published for {window}"))
+                .help(format!("run `windrow run --dataset {} --window {window}` first", input.dataset))
+        })?;
+        if let Some(table) = &table {
+            session.runtime.block_on(table.verify_head(&head))?;
+        }
+        heads.push((input.clone(), head));
+    }
+    Ok(heads)
+}
+
+/// One entry for each file of a head: its key holds table, window and epoch, which is the lineage.
+fn head_entries(head: &Head) -> Vec<InputEntry> {
+    let entry = |file: &windrow_lake::HeadFile| InputEntry {
+        key: file.key.clone(),
+        size: file.size,
+        etag: Some(file.sha256.clone()),
+        last_modified: None,
+    };
+    head.files.iter().map(entry).collect()
+}
+
+fn compute(
+    session: &Session<'_>,
+    contract: &Contract,
+    spec: &TransformSpec,
+    heads: &[(Table, Head)],
+    window: &PartitionWindow,
+) -> Result<Chunk> {
+    let mut tables = Vec::new();
+    let mut downloads = Vec::new();
+    for (table, head) in heads {
+        let (input, download) = table_input(session, table, head)?;
+        tables.push(input);
+        downloads.extend(download);
+    }
+    let inputs = Inputs::from_tables(&tables)?;
+    let batches = windrow_transform::run(transform(session, spec)?.as_ref(), &inputs, &params(contract, window)?)?;
+    let batch = match batches.first() {
+        Some(first) => arrow_select::concat::concat_batches(&first.schema(), &batches),
+        None => Ok(arrow_array::RecordBatch::new_empty(Arc::new(schema::full_schema(contract)))),
+    };
+    let batch = batch.map_err(|error| Error::internal("cannot join the result's batches").caused_by(error))?;
+    drop(downloads);
+    Ok(Chunk { batch, origin: Origin::new(format!("{} {window}", contract.table).into(), 1) })
+}
+
+/// The files of a head as SQL reads them; a lake that is no folder is read through a temporary copy.
+///
+/// # Errors
+/// What the store says.
+pub fn table_input(session: &Session<'_>, table: &Table, head: &Head) -> Result<(TableInput, Option<TempDir>)> {
+    let keys: Vec<&str> = head.files.iter().map(|file| file.key.as_str()).collect();
+    files_input(session, table, &head.window, &keys)
+}
+
+/// Files of a table, given by key, as SQL reads them.
+///
+/// # Errors
+/// What the store says.
+pub fn files_input(session: &Session<'_>, table: &Table, window: &PartitionWindow, keys: &[&str]) -> Result<(TableInput, Option<TempDir>)> {
+    let contract = session.project.contract(table)?;
+    let (files, download) = match session.lake.local_folder() {
+        Some(folder) => (keys.iter().map(|key| folder.join(key)).collect(), None),
+        None => download(session, keys)?,
+    };
+    let partition = contract.partition().map(|property| (property.name.to_string(), *window));
+    let schema = Arc::new(schema::full_schema(contract));
+    Ok((TableInput { name: sql_name(table), schema, files, partition }, download))
+}
+
+fn download(session: &Session<'_>, keys: &[&str]) -> Result<(Vec<PathBuf>, Option<TempDir>)> {
+    let failed = |error| Error::new(ErrorKind::Transient, "cannot write a temporary copy").caused_by(error);
+    let folder = TempDir::new().map_err(failed)?;
+    let mut files = Vec::new();
+    for (index, key) in keys.iter().enumerate() {
+        let path = folder.path().join(format!("{index}.parquet"));
+        let bytes = session.runtime.block_on(session.lake.get_bytes(key))?;
+        std::fs::write(&path, bytes).map_err(failed)?;
+        files.push(path);
+    }
+    Ok((files, Some(folder)))
+}
+
+/// The name of a table in SQL: `clean_orders`.
+pub fn sql_name(table: &Table) -> String {
+    format!("{}_{}", table.layer, table.dataset)
+}
+
+/// The transform as it can be run.
+///
+/// # Errors
+/// `Misconfigured` when SQL file or function do not exist.
+pub fn transform(session: &Session<'_>, spec: &TransformSpec) -> Result<Box<dyn Transform>> {
+    match &spec.kind {
+        TransformKind::Sql(file) => {
+            let text = session.project.sql(file).ok_or_else(|| Error::misconfigured(format!("jobs/sql/{file} does not exist")))?;
+            Ok(Box::new(SqlTransform::new(format!("jobs/sql/{file}"), text)))
+        }
+        TransformKind::Rust(name) => Ok(Box::new(functions::registry().get(name)?)),
+    }
+}
+
+/// The run's own facts for SQL.
+///
+/// # Errors
+/// `Misconfigured` for an unknown zone, `Usage` for a window outside the calendar.
+pub fn params(contract: &Contract, window: &PartitionWindow) -> Result<Params> {
+    let zone = TimeZone::get(&contract.window.zone).map_err(|error| Error::misconfigured("unknown zone").caused_by(error))?;
+    Params::new(*window, &zone, runtime::now())
+}
+
+fn finish(
+    session: &Session<'_>,
+    contract: &Contract,
+    table: &LakeTable,
+    claimed: &Claimed,
+    chunk: Chunk,
+    inputs: Vec<InputEntry>,
+) -> Result<staging::StagedWindow> {
+    let rows_in = chunk.batch.num_rows() as u64;
+    let conformed = shape::conform(contract, &claimed.window(), vec![chunk])?;
+    debug_assert!(contract.on_violation == OnViolation::Fail, "only raw and clean contracts divert rows");
+    if !conformed.report.is_empty() {
+        return Err(evidence::quarantine_data(session, table, claimed, &conformed.report, rows_in)?);
+    }
+    let shaped = shape::shape(contract, conformed.chunks)?;
+    if shaped.duplicates.counts().any(|(code, ..)| code != windrow_core::Code::DuplicateDropped) {
+        return Err(evidence::quarantine_data(session, table, claimed, &shaped.duplicates, rows_in)?);
+    }
+    if !shaped.duplicates.is_empty() {
+        let bytes = rejects::rejects_parquet(&shaped.duplicates)?;
+        session.runtime.block_on(table.put_rejects(claimed, bytes))?;
+    }
+    session.runtime.check_interrupted()?;
+    let rows = RowCounts { read: rows_in, written: shaped.rows, rejected: shaped.duplicates.rejected_rows() };
+    staging::stage(session, table, claimed, contract, &shaped.batches, inputs, rows)
+}

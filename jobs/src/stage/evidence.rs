@@ -1,0 +1,165 @@
+//! Quarantine: evidence first, then the outcome; the head stays what it was.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use windrow_core::gate::GateResult;
+use windrow_core::ledger::ErrorClass;
+use windrow_core::violation::ViolationReport;
+use windrow_core::{Diagnostic, Error, ErrorKind, Place, Result, Violation};
+use windrow_engine::rejects;
+use windrow_lake::{Claimed, LakeTable};
+
+use crate::session::Session;
+
+/// How many groups of findings are shown on screen; all are in rejects.parquet.
+const MAX_GROUPS: usize = 8;
+/// How many violations evidence.json lists itself.
+const MAX_IN_EVIDENCE: usize = 100;
+
+/// Puts an epoch aside because of violations, and returns the error that says so.
+///
+/// # Errors
+/// What the store says; the answer itself is the `Ok` value.
+pub fn quarantine_data(
+    session: &Session<'_>,
+    table: &LakeTable,
+    claimed: &Claimed,
+    report: &ViolationReport,
+    rows_in: u64,
+) -> Result<Error> {
+    let kind = report.kind().unwrap_or(ErrorKind::SchemaMismatch);
+    let code = report.listed().iter().map(|violation| violation.code).find(|code| code.kind() == kind);
+    let class = ErrorClass { kind, code: code.map(|code| code.as_str().to_owned()) };
+    let rejects = rejects::rejects_parquet(report)?;
+    let evidence = evidence(session, claimed, &class, violations_json(report, rows_in));
+    let outcome = session.runtime.block_on(table.quarantine(claimed, Some(&class), evidence, Some(rejects)))?;
+    let place = outcome.document().error.as_ref().map(|error| session.shown(&error.evidence)).unwrap_or_default();
+    let findings = findings(session, report, rows_in, &place);
+    let total = report.total();
+    let message = format!("{total} violation{} of the contract in {rows_in} rows", if total == 1 { "" } else { "s" });
+    Ok(Error::new(kind, message).with("table", table.name()).with("window", claimed.window()).with("evidence", place).with_diagnostics(findings))
+}
+
+/// Puts an epoch aside because the gate answered FAIL, and returns the error that says so.
+///
+/// # Errors
+/// What the store says; the answer itself is the `Ok` value.
+pub fn quarantine_gate(session: &Session<'_>, table: &LakeTable, claimed: &Claimed, gate: &GateResult, failure: Option<&ErrorClass>) -> Result<Error> {
+    let shown = ErrorClass { kind: ErrorKind::QualityFailed, code: None };
+    let body = json!({"gate": gate, "help": ErrorKind::QualityFailed.next_step()});
+    let evidence = evidence(session, claimed, failure.unwrap_or(&shown), body);
+    let outcome = session.runtime.block_on(table.quarantine(claimed, failure, evidence, None))?;
+    let place = outcome.document().error.as_ref().map(|error| session.shown(&error.evidence)).unwrap_or_default();
+    let findings = gate.checks.iter().filter(|check| !check.passed).map(gate_finding).collect();
+    let message = format!("the quality gate answered FAIL: {}", gate.failed_checks.join(", "));
+    Ok(Error::new(ErrorKind::QualityFailed, message)
+        .with("table", table.name())
+        .with("window", claimed.window())
+        .with("evidence", place)
+        .with_diagnostics(findings))
+}
+
+/// A failed check as a finding.
+pub fn gate_finding(check: &windrow_core::gate::CheckResult) -> Diagnostic {
+    let code = if check.observed.starts_with("not evaluated") { windrow_core::Code::CheckBroken } else { windrow_core::Code::CheckFailed };
+    let title = format!("check `{}` observed {}, expected {}", check.id, check.observed, check.expected);
+    let mut finding = Diagnostic::new(code, parse_place(&check.place), title);
+    finding.notes.extend(check.sample.iter().map(|row| format!("row: {row}")));
+    finding
+}
+
+fn parse_place(text: &str) -> Place {
+    let mut parts = text.rsplitn(3, ':');
+    let numbers = (parts.next().and_then(|n| n.parse().ok()), parts.next().and_then(|n| n.parse().ok()), parts.next());
+    match numbers {
+        (Some(column), Some(line), Some(file)) => Place::new(file, line, column),
+        _ => Place::file(text),
+    }
+}
+
+fn evidence(session: &Session<'_>, claimed: &Claimed, class: &ErrorClass, body: Value) -> Bytes {
+    let claim = claimed.claim().document();
+    let document = json!({
+        "v": 1,
+        "table": format!("{}.{}", claim.layer, claim.dataset),
+        "window": claim.window.to_string(),
+        "epoch": claim.epoch.get(),
+        "attempt": claim.attempt.as_str(),
+        "run_id": session.run_id.as_str(),
+        "kind": class.kind.name(),
+        "error": class.kind.step_functions_error(),
+        "code": class.code,
+        "profile": session.project.profile.name,
+        "details": body,
+    });
+    Bytes::from(serde_json::to_vec_pretty(&document).unwrap_or_default())
+}
+
+fn violations_json(report: &ViolationReport, rows_in: u64) -> Value {
+    let counts: Vec<Value> = report.counts().map(|(code, column, count)| json!({"code": code.as_str(), "title": code.title(), "column": column, "count": count})).collect();
+    let listed: Vec<Value> = report.listed().iter().take(MAX_IN_EVIDENCE).map(violation_json).collect();
+    json!({
+        "rows_in": rows_in,
+        "rejected_rows": report.rejected_rows(),
+        "violations": report.total(),
+        "counts": counts,
+        "listed": listed,
+        "help": report.kind().unwrap_or(ErrorKind::SchemaMismatch).next_step(),
+    })
+}
+
+fn violation_json(violation: &Violation) -> Value {
+    json!({
+        "code": violation.code.as_str(),
+        "file": &*violation.file,
+        "line": violation.line,
+        "char_column": violation.char_column,
+        "byte_offset": violation.byte_offset,
+        "column": violation.column.as_deref(),
+        "value": violation.value,
+        "expected": violation.expected,
+        "contract": violation.contract.as_ref().map(|(place, _)| place.to_string()),
+    })
+}
+
+/// One finding for each code and column: the first offence in full, the others in a note.
+pub fn findings(session: &Session<'_>, report: &ViolationReport, rows_in: u64, evidence: &str) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for (code, column, count) in report.counts().take(MAX_GROUPS) {
+        let same = |violation: &&Violation| violation.code == code && violation.column.as_deref() == column;
+        let mut listed = report.listed().iter().filter(same);
+        let Some(first) = listed.next() else { continue };
+        let mut finding = first.to_diagnostic();
+        finding.place = Place::new(shown_file(session, &first.file), finding.place.line, finding.place.column);
+        if count > 1 {
+            let others: Vec<String> = listed.take(3).map(|other| other_place(first, other)).collect();
+            finding.notes.push(format!("{}{} in all", others.join(", "), if others.is_empty() { count.to_string() } else { format!("; {count}") }));
+        }
+        finding.help = Some(format!("windrow explain {code}"));
+        findings.push(finding);
+    }
+    if let Some(last) = findings.last_mut() {
+        let rejected = report.rejected_rows();
+        let share = windrow_core::gate::Number::percent(rejected, rows_in).to_string();
+        let share = share.split_at(share.len().min(5)).0.to_owned();
+        if rejected > 0 {
+            last.notes.push(format!("{rejected} of {rows_in} rows ({share} %) are refused"));
+        }
+        if !evidence.is_empty() {
+            last.notes.push(format!("all of them, row by row: {}", evidence.replace("evidence.json", "rejects.parquet")));
+        }
+    }
+    findings
+}
+
+fn shown_file(session: &Session<'_>, key: &str) -> String {
+    if key.starts_with("raw/") { session.shown(key) } else { key.to_owned() }
+}
+
+fn other_place(first: &Violation, other: &Violation) -> String {
+    let file = if other.file == first.file { "line".to_owned() } else { format!("{} line", other.file) };
+    match &other.value {
+        Some(value) => format!("{file} {} `{value}`", other.line),
+        None => format!("{file} {}", other.line),
+    }
+}

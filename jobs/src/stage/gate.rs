@@ -1,0 +1,106 @@
+//! check: run every rule on exactly the staged files, and record the answer.
+
+use windrow_core::canonical;
+use windrow_core::gate::{self, Check, GateResult, Metric, Observation, Status};
+use windrow_core::ledger::{CheckDoc, FailedCheck};
+use windrow_core::{Epoch, Error, PartitionWindow, Result, Table};
+use windrow_lake::{EpochState, LakeTable};
+
+use crate::session::Session;
+
+use super::curated;
+
+/// Runs the gate on a staged epoch and records PASS or FAIL. A FAIL is a result, not an error.
+///
+/// # Errors
+/// `Misconfigured` when nothing is staged, else what the store says. A check that cannot run is a FAIL.
+pub fn check(session: &Session<'_>, table: &Table, window: &PartitionWindow, epoch: Option<Epoch>) -> Result<(Epoch, GateResult)> {
+    let (lake_table, state) = staged_epoch(session, table, window, epoch)?;
+    let Some((claim, staged)) = state.claim.as_ref().zip(state.staged.as_ref()) else {
+        return Err(nothing_staged(table, window));
+    };
+    session.reporter.step(&format!("{table} {window} checking"));
+    let result = evaluate(session, &lake_table, window, staged.document())?;
+    let document = CheckDoc {
+        staged_sha256: staged.sha256().to_owned(),
+        profile: result.profile.clone(),
+        status: result.status,
+        failed_checks: failed_checks(session.project.checks(table), &result),
+        run_id: session.run_id.clone(),
+    };
+    let claimed = session.runtime.block_on(lake_table.load_claimed(window, state.epoch, &claim.document().attempt))?;
+    let recorded = session.runtime.block_on(lake_table.put_check(&claimed, document))?;
+    // The first recorded answer counts, also when this evaluation came to another one.
+    let status = recorded.document().status;
+    Ok((state.epoch, GateResult { status, ..result }))
+}
+
+/// The named epoch, or the newest staged and undecided one of the window.
+///
+/// # Errors
+/// `Misconfigured` when there is none.
+pub fn staged_epoch(
+    session: &Session<'_>,
+    table: &Table,
+    window: &PartitionWindow,
+    epoch: Option<Epoch>,
+) -> Result<(LakeTable, EpochState)> {
+    let lake_table = session.table(table)?.ok_or_else(|| nothing_staged(table, window))?;
+    let history = session.runtime.block_on(lake_table.window_history(window))?;
+    let wanted = |state: &EpochState| match epoch {
+        Some(epoch) => state.epoch == epoch,
+        None => state.staged.is_some() && state.outcome.is_none(),
+    };
+    let state = history.into_iter().filter(|state| wanted(state)).max_by_key(|state| state.epoch);
+    let state = state.ok_or_else(|| nothing_staged(table, window))?;
+    Ok((lake_table, state))
+}
+
+fn nothing_staged(table: &Table, window: &PartitionWindow) -> Error {
+    Error::misconfigured(format!("nothing is staged for {table} {window}"))
+        .help("run raw-to-clean or clean-to-curated first; `windrow status` shows every epoch")
+}
+
+fn evaluate(
+    session: &Session<'_>,
+    table: &LakeTable,
+    window: &PartitionWindow,
+    staged: &windrow_core::ledger::Staged,
+) -> Result<GateResult> {
+    let contract = session.project.contract(table.name())?;
+    let checks = session.project.checks(table.name());
+    let keys: Vec<String> = staged.files.iter().map(|file| table.file_key(file)).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let (input, _download) = curated::files_input(session, table.name(), window, &keys)?;
+    let observed = windrow_transform::run_checks(checks, &input, &curated::params(contract, window)?);
+    let mut observed: std::collections::BTreeMap<usize, Observation> = observed.into_iter().collect();
+    let judged = checks.iter().enumerate().map(|(index, check)| {
+        let missing = || Observation::Broken("the check yielded nothing".to_owned());
+        gate::judge(check, observed.remove(&index).unwrap_or_else(missing))
+    });
+    Ok(gate::verdict(&session.run_id, &session.project.profile.name, judged.collect()))
+}
+
+fn failed_checks(checks: &[Check], result: &GateResult) -> Vec<FailedCheck> {
+    let sql_sha256 = |id: &str| {
+        checks.iter().find(|check| check.id == id).and_then(|check| match &check.metric {
+            Metric::SqlNumber(sql) | Metric::SqlRows(sql) => Some(canonical::sha256_hex(sql.as_bytes())),
+            _ => None,
+        })
+    };
+    let failed = result.checks.iter().filter(|check| !check.passed);
+    failed
+        .map(|check| FailedCheck {
+            id: check.id.clone(),
+            severity: check.severity,
+            observed: check.observed.clone(),
+            threshold: check.expected.clone(),
+            sql_sha256: sql_sha256(&check.id),
+        })
+        .collect()
+}
+
+/// Tells whether the gate lets the output through.
+pub fn passed(result: &GateResult) -> bool {
+    result.status == Status::Pass
+}

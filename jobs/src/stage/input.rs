@@ -1,0 +1,66 @@
+//! check-input: are the window's raw files all there, and do their headers have the declared shape?
+
+use windrow_core::contract::Input;
+use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, ViolationReport};
+use windrow_engine::read;
+use windrow_engine::{InputFile, Open};
+use windrow_lake::{Discovery, RawInput};
+
+use crate::session::Session;
+
+/// Lists a window's raw files and proves that they are complete.
+///
+/// # Errors
+/// `InputMissing` when files or the marker are missing, else what the store says.
+pub fn discover(session: &Session<'_>, raw: &Contract, window: &PartitionWindow) -> Result<Discovery> {
+    let input = declared_input(raw)?;
+    let pattern = session.raw_pattern(&input.path, window);
+    let mut found = session.runtime.block_on(session.lake.list_inputs(&pattern))?;
+    if let Some(marker) = &input.marker {
+        let marker = session.raw_pattern(marker, window);
+        let markers = session.runtime.block_on(session.lake.list_inputs(&marker))?;
+        if markers.inputs.is_empty() && markers.hidden.is_empty() {
+            return Err(Error::new(ErrorKind::InputMissing, format!("the marker {} is not there yet", session.shown(&format!("raw/{marker}"))))
+                .with("window", window)
+                .help(format!("the producer writes it when the window is complete; declared in {}", input.place)));
+        }
+        found.inputs.retain(|file| !markers.inputs.contains(file));
+    }
+    let (have, need) = (found.inputs.len() as u64, input.min_files);
+    if have < need {
+        let place = session.shown(&format!("raw/{pattern}"));
+        let message = if have == 0 { format!("no raw file matches {place}") } else { format!("{have} of at least {need} raw files match {place}") };
+        return Err(Error::new(ErrorKind::InputMissing, message)
+            .with("window", window)
+            .help(format!("wait for the files, or correct `input` in {}", input.place)));
+    }
+    Ok(found)
+}
+
+fn declared_input(raw: &Contract) -> Result<&Input> {
+    raw.input.as_ref().ok_or_else(|| Error::misconfigured(format!("{} declares no input", raw.file)))
+}
+
+/// The listed files as the engine takes them.
+pub fn engine_files(inputs: &[RawInput]) -> Vec<InputFile> {
+    inputs.iter().map(|input| InputFile { key: input.key.as_str().into(), size: input.size }).collect()
+}
+
+/// Runs `work` with a function that opens the listed files, pinned to what was listed.
+pub fn with_open<T>(session: &Session<'_>, inputs: &[RawInput], work: impl FnOnce(Open<'_>) -> Result<T>) -> Result<T> {
+    let handle = session.runtime.handle();
+    let open = |file: &InputFile| -> Result<Box<dyn std::io::Read + Send>> {
+        let input = inputs.iter().find(|input| input.key == *file.key);
+        let input = input.ok_or_else(|| Error::internal("a file was asked for that was not listed").with("key", &file.key))?;
+        Ok(Box::new(session.lake.read_pinned(input, handle)))
+    };
+    work(&open)
+}
+
+/// Checks names, first bytes and headers of all files; reads no data.
+///
+/// # Errors
+/// What the store says; findings are in the report.
+pub fn check_headers(session: &Session<'_>, raw: &Contract, inputs: &[RawInput]) -> Result<ViolationReport> {
+    with_open(session, inputs, |open| read::check_headers(raw, &engine_files(inputs), open))
+}

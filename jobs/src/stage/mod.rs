@@ -1,0 +1,15 @@
+//! The stages of a window, one function each; `walk` strings them together in one process.
+//!
+//! ```text
+//! input ─▶ clean ─▶ gate ─▶ publish ─▶ curated ─▶ gate ─▶ publish
+//!             └────────┴─ evidence (quarantine) ─────┘
+//! ```
+
+pub mod clean;
+pub mod curated;
+pub mod evidence;
+pub mod gate;
+pub mod input;
+pub mod publish;
+pub mod staging;
+pub mod walk;

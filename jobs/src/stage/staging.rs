@@ -1,0 +1,101 @@
+//! What raw-to-clean and clean-to-curated share: claim an epoch, write the parts, register them as staged.
+
+use std::sync::Mutex;
+
+use arrow_array::RecordBatch;
+use serde_json::json;
+use windrow_core::ledger::{ContractRef, FileEntry, InputEntry, RowCounts};
+use windrow_core::{Contract, Epoch, Error, PartitionWindow, Result, Table};
+use windrow_engine::write::{self, EncodedPart};
+use windrow_lake::{ClaimRequest, Claimed, Head, LakeTable, Output};
+
+use crate::runtime;
+use crate::session::Session;
+
+/// An output that waits for the gate.
+#[derive(Clone, Debug)]
+pub struct StagedWindow {
+    /// The table.
+    pub table: Table,
+    /// The window.
+    pub window: PartitionWindow,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Rows in, out and rejected.
+    pub rows: RowCounts,
+    /// How many files.
+    pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// What a transforming stage did.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    /// The head was made of the same inputs, configuration and code: nothing to do.
+    Unchanged(Box<Head>),
+    /// A new output waits for the gate.
+    Staged(StagedWindow),
+}
+
+/// Claims the next epoch of a window.
+///
+/// # Errors
+/// What the store says.
+pub fn claim(session: &Session<'_>, table: &LakeTable, window: &PartitionWindow, seen_head: Option<Epoch>) -> Result<Claimed> {
+    let request = ClaimRequest {
+        window: *window,
+        attempt: runtime::new_attempt()?,
+        run_id: session.run_id.clone(),
+        execution_id: None,
+        reason: session.reason,
+        code: session.code.clone(),
+        config_sha256: session.project.config_sha256(table.name())?,
+        seen_head,
+    };
+    session.runtime.block_on(table.claim(&request))
+}
+
+/// The head, when it was made of exactly these inputs, this configuration and this code.
+///
+/// # Errors
+/// `Internal` when a digest cannot be computed.
+pub fn unchanged(session: &Session<'_>, table: &Table, head: Option<&Head>, inputs_sha256: &str) -> Result<bool> {
+    let config = session.project.config_sha256(table)?;
+    Ok(!session.force && head.is_some_and(|head| head.is_current(inputs_sha256, &config, &session.code)))
+}
+
+/// Writes shaped rows as parts, verifies each by reading its footer back, and registers them as staged.
+///
+/// # Errors
+/// `Internal` when rows do not add up, else what engine and store say.
+pub fn stage(
+    session: &Session<'_>,
+    table: &LakeTable,
+    claimed: &Claimed,
+    contract: &Contract,
+    batches: &[RecordBatch],
+    inputs: Vec<InputEntry>,
+    rows: RowCounts,
+) -> Result<StagedWindow> {
+    let written: Mutex<Vec<FileEntry>> = Mutex::new(Vec::new());
+    let handle = session.runtime.handle();
+    let sink = |part: EncodedPart| -> Result<()> {
+        let rows = write::verify_part(&part.bytes, contract)?;
+        if rows != part.rows {
+            return Err(Error::internal("a written file holds another number of rows").with("expected", part.rows).with("found", rows));
+        }
+        let stats = json!(part.stats);
+        let entry = handle.block_on(table.stage_part(claimed, part.index, part.bytes, part.rows, stats))?;
+        written.lock().map_err(|_| Error::internal("a writer thread failed"))?.push(entry);
+        Ok(())
+    };
+    write::write_parts(contract, batches, &sink)?;
+    let mut files = written.into_inner().map_err(|_| Error::internal("a writer thread failed"))?;
+    files.sort_by_key(|file| file.path.number);
+    let (count, bytes) = (files.len(), files.iter().map(|file| file.size).sum());
+    let contract_ref = ContractRef { id: contract.id.clone(), version: contract.version.clone(), sha256: contract.sha256.clone() };
+    let output = Output { inputs, contract: contract_ref, rows, files };
+    session.runtime.block_on(table.put_staged(claimed, output))?;
+    Ok(StagedWindow { table: table.name().clone(), window: claimed.window(), epoch: claimed.epoch(), rows, files: count, bytes })
+}

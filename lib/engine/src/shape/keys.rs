@@ -1,0 +1,173 @@
+//! One comparable key per row of a window: columns packed into 64 bits where they fit, else arrow's row format.
+
+use std::cmp::Ordering;
+
+use arrow_array::{Array, ArrayRef};
+use arrow_row::{RowConverter, Rows, SortField};
+use arrow_schema::{DataType, SortOptions};
+use rayon::prelude::*;
+use windrow_core::{Error, Result};
+
+use crate::numbers::each_number;
+
+/// A column of all chunks, and which way it sorts; nulls always come first.
+#[derive(Debug)]
+pub(crate) struct KeyColumn {
+    pub(crate) chunks: Vec<ArrayRef>,
+    pub(crate) descending: bool,
+}
+
+/// Keys of all rows, addressed by the row's number in chunk order.
+pub(crate) enum Keys {
+    /// The ranges of all columns fit into 64 bits together; plain integer comparison is column order.
+    Packed(Vec<u64>),
+    /// Arrow's row format, with the first eight bytes beside it to spare most look-ups.
+    Rows(Vec<u64>, Rows),
+}
+
+impl Keys {
+    /// Makes the keys of `rows` rows.
+    ///
+    /// # Errors
+    /// `Misconfigured` for a type that has no order.
+    pub(crate) fn new(columns: &[KeyColumn], rows: usize) -> Result<Self> {
+        if let Some(packed) = packed(columns, rows) {
+            return Ok(Keys::Packed(packed));
+        }
+        let options = |column: &KeyColumn| SortOptions { descending: column.descending, nulls_first: true };
+        let field = |column: &KeyColumn| {
+            column.chunks.first().map(|array| SortField::new_with_options(array.data_type().clone(), options(column)))
+        };
+        let no_order = |error| Error::misconfigured("a column of the key or the sort has no order").caused_by(error);
+        let converter = RowConverter::new(columns.iter().filter_map(field).collect()).map_err(no_order)?;
+        let mut keys = converter.empty_rows(rows, rows.saturating_mul(16));
+        let chunks = columns.first().map_or(0, |column| column.chunks.len());
+        for chunk in 0..chunks {
+            let arrays: Vec<ArrayRef> = columns.iter().filter_map(|column| column.chunks.get(chunk).cloned()).collect();
+            converter.append(&mut keys, &arrays).map_err(no_order)?;
+        }
+        let prefixes = keys.iter().map(|row| prefix(row.data())).collect();
+        Ok(Keys::Rows(prefixes, keys))
+    }
+
+    /// Compares two rows by their keys alone.
+    pub(crate) fn compare(&self, a: u32, b: u32) -> Ordering {
+        let (a, b) = (a as usize, b as usize);
+        match self {
+            Keys::Packed(keys) => keys.get(a).cmp(&keys.get(b)),
+            Keys::Rows(prefixes, rows) => prefixes.get(a).cmp(&prefixes.get(b)).then_with(|| rows.row(a).cmp(&rows.row(b))),
+        }
+    }
+
+    /// Sorts row numbers by key; equal keys stay in row order, whatever the number of threads.
+    pub(crate) fn sort(&self, rows: Vec<u32>) -> Vec<u32> {
+        let prefixes = match self {
+            Keys::Packed(prefixes) | Keys::Rows(prefixes, _) => prefixes,
+        };
+        let mut keyed: Vec<(u64, u32)> =
+            rows.into_iter().map(|row| (prefixes.get(row as usize).copied().unwrap_or(0), row)).collect();
+        match self {
+            Keys::Packed(_) => keyed.par_sort_unstable(),
+            Keys::Rows(_, rows) => keyed.par_sort_unstable_by(|a, b| {
+                a.0.cmp(&b.0).then_with(|| rows.row(a.1 as usize).cmp(&rows.row(b.1 as usize))).then(a.1.cmp(&b.1))
+            }),
+        }
+        keyed.into_iter().map(|(_, row)| row).collect()
+    }
+}
+
+/// The first eight bytes, big-endian, filled up with zeros: it orders like the whole where it differs.
+fn prefix(bytes: &[u8]) -> u64 {
+    let mut head = [0_u8; 8];
+    head.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+    u64::from_be_bytes(head)
+}
+
+/// Packs the columns by the range their values span; `None` when they need more than 64 bits or are no exact numbers.
+fn packed(columns: &[KeyColumn], rows: usize) -> Option<Vec<u64>> {
+    let ranges = columns.iter().map(range).collect::<Option<Vec<_>>>()?;
+    let bits: u32 = ranges.iter().map(|(_, bits)| bits).sum();
+    if bits > 64 {
+        return None;
+    }
+    let mut keys = vec![0_u64; rows];
+    for (column, (bounds, bits)) in columns.iter().zip(&ranges) {
+        // One column of 64 bits leaves nothing to shift.
+        keys.iter_mut().for_each(|key| *key = key.checked_shl(*bits).unwrap_or(0));
+        let Some((least, greatest)) = *bounds else { continue };
+        let mut rest = keys.as_mut_slice();
+        for array in &column.chunks {
+            let (part, after) = rest.split_at_mut_checked(array.len())?;
+            each_number(array, |row, value| {
+                let code = if column.descending { greatest - value } else { value - least };
+                if let (Some(key), Ok(code)) = (part.get_mut(row), u64::try_from(code + 1)) {
+                    *key |= code;
+                }
+            });
+            rest = after;
+        }
+    }
+    Some(keys)
+}
+
+/// The least and greatest value and the bits that hold their distance plus one code for null.
+fn range(column: &KeyColumn) -> Option<(Option<(i128, i128)>, u32)> {
+    let mut bounds: Option<(i128, i128)> = None;
+    for array in &column.chunks {
+        let known = each_number(array, |_, value| {
+            bounds = Some(bounds.map_or((value, value), |(least, greatest)| (least.min(value), greatest.max(value))));
+        });
+        if !known && *array.data_type() != DataType::Null {
+            return None;
+        }
+    }
+    let Some((least, greatest)) = bounds else { return Some((None, 0)) };
+    let codes = u64::try_from(greatest.checked_sub(least)?.checked_add(1)?).ok()?;
+    Some((bounds, u64::BITS - codes.leading_zeros()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use arrow_array::{Int64Array, StringArray};
+    use proptest::prelude::*;
+
+    fn numbers(values: Vec<Option<i64>>, descending: bool) -> KeyColumn {
+        KeyColumn { chunks: vec![Arc::new(Int64Array::from(values))], descending }
+    }
+
+    #[test]
+    fn narrow_numbers_are_packed_and_wide_ones_are_not() {
+        let narrow = numbers(vec![Some(-5), None, Some(i64::from(i32::MAX))], false);
+        assert!(matches!(Keys::new(&[narrow], 3).unwrap(), Keys::Packed(_)));
+        let wide = numbers(vec![Some(i64::MIN), Some(i64::MAX)], false);
+        assert!(matches!(Keys::new(&[wide], 2).unwrap(), Keys::Rows(..)));
+        let text = KeyColumn { chunks: vec![Arc::new(StringArray::from(vec!["a"]))], descending: false };
+        assert!(matches!(Keys::new(&[text], 1).unwrap(), Keys::Rows(..)));
+        assert_eq!(Keys::new(&[], 3).unwrap().sort(vec![0, 1, 2]), [0, 1, 2], "no column: all equal");
+    }
+
+    proptest! {
+        #[test]
+        fn packed_and_row_keys_agree(values in prop::collection::vec((prop::option::of(-9_i64..9), prop::option::of(-3_i64..3)), 0..60), down: bool) {
+            let (first, second): (Vec<_>, Vec<_>) = values.iter().copied().unzip();
+            let packed = Keys::new(&[numbers(first.clone(), down), numbers(second.clone(), false)], values.len()).unwrap();
+            prop_assert!(matches!(packed, Keys::Packed(_)));
+            let count = u32::try_from(values.len()).unwrap();
+            let mut expected: Vec<u32> = (0..count).collect();
+            let rank = |row: u32| {
+                let (a, b) = values[row as usize];
+                (a.is_some(), a.map(|a| if down { -a } else { a }), b)
+            };
+            expected.sort_by_key(|row| rank(*row));
+            prop_assert_eq!(packed.sort((0..count).collect()), expected.clone());
+            // A column nobody can pack, equal in every row, forces the row format.
+            let constant: ArrayRef = Arc::new(StringArray::from(vec!["x"; values.len()]));
+            let text = KeyColumn { chunks: vec![constant], descending: false };
+            let rows = Keys::new(&[numbers(first, down), numbers(second, false), text], values.len()).unwrap();
+            prop_assert_eq!(rows.sort((0..count).collect()), expected);
+        }
+    }
+}

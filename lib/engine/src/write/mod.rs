@@ -1,0 +1,21 @@
+//! The one Parquet writer: sorted batches become files of about the target size, with equal bytes for equal rows.
+//!
+//! ```text
+//! batches ─▶ properties (dictionary or not, from a sample) ─▶ split (from a sample's size) ─▶ encode columns in parallel ─▶ sink
+//! ```
+//!
+//! Invariant: bytes depend on rows and contract only, never on threads, time, host or version, so that a replay proves itself by hash.
+
+mod encode;
+mod parts;
+mod properties;
+mod sample;
+mod stats;
+mod verify;
+
+pub use parts::{EncodedPart, PartSummary, write_parts, write_single};
+pub use stats::ColumnStats;
+pub use verify::{read_parquet_batches, verify_part};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use arrow_array::builder::{Int32Builder, ListBuilder};
+use arrow_array::*;
+use arrow_schema::{DataType as Arrow, Field};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Encoding;
+use parquet::file::metadata::ParquetMetaData;
+use windrow_core::contract::{Contract, DataType, SortKey, TimeUnit};
+use windrow_core::{Error, ErrorKind};
+
+use super::*;
+use crate::chunk::{Chunk, Origin};
+use crate::schema::file_schema;
+use crate::shape::shape;
+use crate::test_contracts::{F64, I32, I64, TEXT, boolean, contract, date, decimal, property, timestamp};
+
+fn batch(contract: &Contract, columns: Vec<ArrayRef>) -> RecordBatch {
+    RecordBatch::try_new(Arc::new(file_schema(contract)), columns).unwrap()
+}
+
+/// Writes, and answers the files by number.
+fn written(contract: &Contract, batches: &[RecordBatch]) -> (Vec<PartSummary>, Vec<Bytes>) {
+    let files = Mutex::new(BTreeMap::new());
+    let keep = |part: EncodedPart| {
+        files.lock().unwrap().insert(part.index, part.bytes);
+        Ok(())
+    };
+    let summaries = write_parts(contract, batches, &keep).unwrap();
+    (summaries, files.into_inner().unwrap().into_values().collect())
+}
+
+fn metadata(bytes: &Bytes) -> Arc<ParquetMetaData> {
+    ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap().metadata().clone()
+}
+
+fn every_type() -> (Contract, RecordBatch) {
+    let integer = |bits, signed| DataType::Integer { bits, signed };
+    let object = DataType::Struct(vec![property("n", I32), property("t", TEXT)]);
+    let list = DataType::List(Box::new(property("item", I32)));
+    let types: Vec<DataType> = [8, 16, 32, 64].iter().flat_map(|bits| [integer(*bits, true), integer(*bits, false)]).collect();
+    let mut types: Vec<DataType> = types.into_iter().chain([decimal(9, 2), decimal(18, 0), decimal(38, 10), F64]).collect();
+    types.extend([DataType::Float { bits: 32 }, boolean(), date(), TEXT, TEXT, object, list]);
+    types.extend(
+        [TimeUnit::Milli, TimeUnit::Micro, TimeUnit::Nano]
+            .iter()
+            .flat_map(|unit| [timestamp(*unit, true), timestamp(*unit, false)]),
+    );
+    let contract =
+        contract(types.into_iter().enumerate().map(|(index, data_type)| property(&format!("c{index}"), data_type)).collect());
+    let schema = file_schema(&contract);
+    let columns = schema.fields().iter().enumerate().map(|(index, field)| sample_column(field, index == 15)).collect();
+    let rows = batch(&contract, columns);
+    (contract, rows)
+}
+
+fn sample_column(field: &Field, all_null: bool) -> ArrayRef {
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None, Some(-7), Some(0)]));
+    let positive: ArrayRef = Arc::new(Int64Array::from(vec![Some(3), None, Some(7), Some(0)]));
+    match field.data_type() {
+        data_type if all_null => new_null_array(data_type, 4),
+        Arrow::Struct(fields) => {
+            let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, Some(""), Some("é")]));
+            let numbers = arrow_cast::cast(&numbers, &Arrow::Int32).unwrap();
+            Arc::new(StructArray::new(fields.clone(), vec![numbers, texts], Some(vec![true, true, false, true].into())))
+        }
+        Arrow::List(_) => {
+            let mut lists = ListBuilder::new(Int32Builder::new());
+            lists.append_value([Some(1), None]);
+            lists.append_null();
+            lists.append_value([]);
+            lists.append_value([Some(2)]);
+            Arc::new(lists.finish())
+        }
+        Arrow::Date32 => Arc::new(Date32Array::from(vec![Some(3), None, Some(-7), Some(0)])),
+        Arrow::Boolean => Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), None])),
+        data_type if data_type.is_unsigned_integer() => arrow_cast::cast(&positive, data_type).unwrap(),
+        data_type => arrow_cast::cast(&numbers, data_type).unwrap(),
+    }
+}
+
+#[test]
+fn every_type_reads_back_as_it_was() {
+    let (contract, rows) = every_type();
+    let (summaries, files) = written(&contract, std::slice::from_ref(&rows));
+    assert_eq!(read_parquet_batches(&contract, &files[0]).unwrap(), [rows]);
+    assert_eq!((summaries.len(), summaries[0].rows, summaries[0].size), (1, 4, files[0].len() as u64));
+    assert_eq!(summaries[0].sha256, windrow_core::canonical::sha256_hex(&files[0]));
+}
+
+#[test]
+fn the_same_rows_are_the_same_bytes_with_any_number_of_threads() {
+    let (contract, rows) = orders(300_000, 40_000);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| written(&contract, &rows))
+    };
+    let (summaries, files) = run(1);
+    assert!(files.len() > 2);
+    assert_eq!((summaries.clone(), files.clone()), run(2));
+    assert_eq!((summaries, files), run(3));
+}
+
+#[test]
+fn no_rows_are_one_valid_file() {
+    let (contract, _) = every_type();
+    let (summaries, files) = written(&contract, &[]);
+    assert_eq!((summaries.len(), summaries[0].rows), (1, 0));
+    assert_eq!(verify_part(&files[0], &file_schema(&contract)).unwrap(), 0);
+    assert!(summaries[0].stats.iter().all(|stats| stats.min.is_none() && stats.nulls == 0));
+}
+
+/// Rows of a sorted id, a mostly distinct text and a repeated one.
+fn orders(rows: i64, target_file_bytes: u64) -> (Contract, Vec<RecordBatch>) {
+    let mut contract = contract(vec![property("id", I64), property("note", TEXT), property("status", TEXT)]);
+    contract.sort = vec![SortKey { column: "id".into(), descending: false }];
+    contract.output.target_file_bytes = target_file_bytes;
+    contract.output.row_group_rows = 50_000;
+    let ids: Vec<i64> = (0..rows).collect();
+    let make = |ids: &[i64]| {
+        let notes = ids.iter().map(|id| Some(format!("{:x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64))));
+        let states = ids.iter().map(|id| Some(if id % 3 == 0 { "open" } else { "closed" }));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(ids.to_vec())),
+            Arc::new(notes.collect::<StringArray>()),
+            Arc::new(states.collect::<StringArray>()),
+        ];
+        batch(&contract, columns)
+    };
+    let batches = ids.chunks(65_536).map(make).collect();
+    (contract, batches)
+}
+
+#[test]
+fn a_small_target_gives_files_of_about_that_size_in_row_order() {
+    let target = 400_000;
+    let (contract, rows) = orders(300_000, target);
+    let (summaries, files) = written(&contract, &rows);
+    assert!(summaries.len() > 3, "{}", summaries.len());
+    assert!(summaries.iter().all(|part| (target / 2..target * 3 / 2).contains(&part.size)), "{summaries:?}");
+    assert_eq!(summaries.iter().map(|part| part.rows).sum::<u64>(), 300_000);
+    let firsts: Vec<i64> = summaries.iter().map(|part| part.stats[0].min.as_ref().unwrap().parse().unwrap()).collect();
+    assert!(firsts.is_sorted() && firsts[0] == 0);
+    let back: Vec<RecordBatch> = files.iter().flat_map(|file| read_parquet_batches(&contract, file).unwrap()).collect();
+    let schema = Arc::new(file_schema(&contract));
+    let whole = |batches: &[RecordBatch]| arrow_select::concat::concat_batches(&schema, batches).unwrap();
+    assert_eq!(whole(&back), whole(&rows));
+}
+
+#[test]
+fn many_tiny_chunks_become_one_file() {
+    let (contract, rows) = orders(2_000, 128 << 20);
+    let chunk =
+        |index: usize| Chunk { batch: rows[0].slice(index * 10, 10), origin: Origin::new(format!("{index}.csv").into(), 2) };
+    let shaped = shape(&contract, (0..200).rev().map(chunk).collect()).unwrap();
+    let (summaries, files) = written(&contract, &shaped.batches);
+    assert_eq!((summaries.len(), summaries[0].rows), (1, 2_000));
+    assert_eq!(read_parquet_batches(&contract, &files[0]).unwrap().iter().map(RecordBatch::num_rows).sum::<usize>(), 2_000);
+    assert_eq!(written(&contract, &rows).1, files, "the order of the chunks leaves no trace");
+}
+
+#[test]
+fn encodings_follow_the_data_and_the_footer_names_the_order() {
+    let (contract, rows) = orders(60_000, 128 << 20);
+    let footer = metadata(&written(&contract, &rows).1[0]);
+    assert_eq!(footer.num_row_groups(), 2);
+    assert_eq!(footer.file_metadata().created_by(), Some("windrow version 1"));
+    let group = footer.row_group(0);
+    let has = |column: usize, encoding| group.column(column).encodings().any(|found| found == encoding);
+    assert!(has(0, Encoding::DELTA_BINARY_PACKED) && !has(0, Encoding::RLE_DICTIONARY));
+    assert!(!has(1, Encoding::RLE_DICTIONARY) && has(2, Encoding::RLE_DICTIONARY));
+    assert!(
+        group
+            .columns()
+            .iter()
+            .all(|column| column.statistics().is_some_and(|stats| stats.max_is_exact() && stats.min_is_exact()))
+    );
+    let sorting = group.sorting_columns().unwrap();
+    assert_eq!((sorting.len(), sorting[0].column_idx, sorting[0].nulls_first), (1, 0, true));
+}
+
+#[test]
+fn statistics_are_exact_or_absent() {
+    let text = |length: usize| "é".repeat(length);
+    let mut contract = contract(vec![
+        property("d", decimal(10, 2)),
+        property("t", TEXT),
+        property("x", TEXT),
+        property("secret", I32),
+        property("f", F64),
+    ]);
+    contract.properties[3].classification = Some("restricted".to_owned());
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Decimal128Array::from(vec![Some(-5), None, Some(1_234)]).with_precision_and_scale(10, 2).unwrap()),
+        Arc::new(StringArray::from(vec![text(60), text(100), "b".to_owned()])),
+        Arc::new(StringArray::from(vec![text(2_000), text(1), text(2)])),
+        Arc::new(Int32Array::from(vec![1, 2, 3])),
+        Arc::new(Float64Array::from(vec![0.5, -1e300, 2.0])),
+    ];
+    let (summaries, files) = written(&contract, &[batch(&contract, columns)]);
+    let bounds = |index: usize| (summaries[0].stats[index].min.clone(), summaries[0].stats[index].max.clone());
+    assert_eq!(bounds(0), (Some("-0.05".to_owned()), Some("12.34".to_owned())));
+    assert_eq!(bounds(1), (Some("b".to_owned()), Some(text(100))));
+    assert_eq!(bounds(2), (Some(text(1)), None), "too long for the ledger, and never cut");
+    assert_eq!(bounds(3), (None, None), "classified");
+    assert_eq!(bounds(4).1.as_deref(), Some("2"));
+    assert_eq!(summaries[0].stats[0].nulls, 1);
+    let footer = metadata(&files[0]);
+    let statistics = |column: usize| footer.row_group(0).column(column).statistics();
+    assert_eq!(statistics(1).unwrap().max_bytes_opt(), Some(text(100).as_bytes()));
+    assert!(statistics(2).is_none());
+}
+
+#[test]
+fn a_file_of_another_schema_or_of_damaged_bytes_is_refused() {
+    let (contract, rows) = orders(10, 128 << 20);
+    let (_, files) = written(&contract, &rows);
+    let mut other = file_schema(&contract);
+    assert_eq!(verify_part(&files[0], &other).unwrap(), 10);
+    other.fields = other.fields().iter().rev().cloned().collect();
+    assert_eq!(verify_part(&files[0], &other).unwrap_err().kind(), ErrorKind::Internal);
+    let cut = files[0].slice(..files[0].len() - 1);
+    assert!(verify_part(&cut, &file_schema(&contract)).is_err());
+}
+
+#[test]
+fn what_the_sink_refuses_stops_the_writing() {
+    let (contract, rows) = orders(10, 128 << 20);
+    let refuse = |_: EncodedPart| Err(Error::new(ErrorKind::Transient, "store is away"));
+    assert_eq!(write_parts(&contract, &rows, &refuse).unwrap_err().kind(), ErrorKind::Transient);
+}
+
+#[test]
+fn batches_and_levels_that_cannot_be_are_refused() {
+    let (mut contract, rows) = orders(10, 128 << 20);
+    contract.output.zstd_level = 99;
+    assert_eq!(write_parts(&contract, &rows, &|_| Ok(())).unwrap_err().kind(), ErrorKind::Misconfigured);
+    let (other, _) = every_type();
+    assert_eq!(write_parts(&other, &rows, &|_| Ok(())).unwrap_err().kind(), ErrorKind::Internal);
+}

@@ -1,0 +1,113 @@
+//! The one place that says what must happen after a store or a file system failed.
+//!
+//! | cause | kind |
+//! |---|---|
+//! | not found | InputMissing |
+//! | permission denied, unauthenticated, read-only file system | AccessDenied |
+//! | not supported, not implemented, invalid path or key, not a directory, other device | Misconfigured |
+//! | full disk, quota, precondition, timeout, reset, 5xx, anything else | Transient |
+
+use std::error::Error as _;
+use std::io;
+
+use windrow_core::{Error, ErrorKind};
+
+/// Turns a store's failure into ours; `action` is a fragment such as "cannot read".
+pub(crate) fn store_error(action: &str, key: &str, error: object_store::Error) -> Error {
+    let kind = store_kind(&error);
+    let failed = Error::new(kind, action).with("key", key);
+    with_help(failed, io_cause(&error).map(io::Error::kind)).caused_by(error)
+}
+
+/// Turns a file system's failure into ours.
+pub(crate) fn io_error(action: &str, key: &str, error: io::Error) -> Error {
+    let failed = Error::new(io_kind(error.kind()), action).with("key", key);
+    with_help(failed, Some(error.kind())).caused_by(error)
+}
+
+/// Takes back out what a [`PinnedReader`](crate::PinnedReader) put into the [`io::Error`] of `std::io::Read`.
+///
+/// An error that is not ours is classified by its own kind; damaged compressed data stays the caller's to recognise.
+pub fn error_from_read(error: io::Error) -> Error {
+    let kind = error.kind();
+    match error.downcast::<Error>() {
+        Ok(ours) => ours,
+        Err(other) => Error::new(io_kind(kind), "cannot read").caused_by(other),
+    }
+}
+
+fn store_kind(error: &object_store::Error) -> ErrorKind {
+    use object_store::Error as Store;
+    match error {
+        Store::NotFound { .. } => ErrorKind::InputMissing,
+        Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => ErrorKind::AccessDenied,
+        Store::NotSupported { .. }
+        | Store::NotImplemented { .. }
+        | Store::InvalidPath { .. }
+        | Store::UnknownConfigurationKey { .. } => ErrorKind::Misconfigured,
+        other => io_cause(other).map_or(ErrorKind::Transient, |cause| io_kind(cause.kind())),
+    }
+}
+
+fn io_kind(kind: io::ErrorKind) -> ErrorKind {
+    match kind {
+        io::ErrorKind::NotFound => ErrorKind::InputMissing,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::AccessDenied,
+        io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::CrossesDevices
+        | io::ErrorKind::InvalidFilename
+        | io::ErrorKind::Unsupported => ErrorKind::Misconfigured,
+        _ => ErrorKind::Transient,
+    }
+}
+
+fn with_help(error: Error, kind: Option<io::ErrorKind>) -> Error {
+    match kind {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            error.help("the disk is full: free space, then run it again; nothing was half-published")
+        }
+        Some(io::ErrorKind::ReadOnlyFilesystem) => error.help("the file system is mounted read-only"),
+        Some(io::ErrorKind::CrossesDevices) => error.help("the lake must lie on one file system"),
+        _ => error,
+    }
+}
+
+/// The I/O error inside a store's error: the local store wraps it in private types.
+fn io_cause(error: &object_store::Error) -> Option<&io::Error> {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref::<io::Error>() {
+            return Some(found);
+        }
+        cause = inner.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_system_failures_say_what_to_do() {
+        for (io, kind) in [
+            (io::ErrorKind::StorageFull, ErrorKind::Transient),
+            (io::ErrorKind::ReadOnlyFilesystem, ErrorKind::AccessDenied),
+            (io::ErrorKind::PermissionDenied, ErrorKind::AccessDenied),
+            (io::ErrorKind::NotFound, ErrorKind::InputMissing),
+            (io::ErrorKind::NotADirectory, ErrorKind::Misconfigured),
+        ] {
+            let wrapped = object_store::Error::Generic { store: "Local", source: Box::new(io::Error::from(io)) };
+            assert_eq!(store_error("cannot write", "k", wrapped).kind(), kind);
+            assert_eq!(io_error("cannot write", "k", io.into()).kind(), kind);
+        }
+    }
+
+    #[test]
+    fn our_error_survives_the_trip_through_read() {
+        let ours = Error::new(ErrorKind::Transient, "raw file changed while it was read");
+        let back = error_from_read(io::Error::other(ours));
+        assert_eq!((back.kind(), back.message()), (ErrorKind::Transient, "raw file changed while it was read"));
+    }
+}

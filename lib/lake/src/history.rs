@@ -1,0 +1,75 @@
+//! What happened to a table's windows, from the registers alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use windrow_core::layout::{self, RegisterKind};
+use windrow_core::ledger::{CheckDoc, Claim, Outcome, Staged, Stored};
+use windrow_core::{Epoch, PartitionWindow, Result};
+
+use crate::table::LakeTable;
+
+/// Which registers each epoch of a window has, by epoch.
+pub type EpochRegisters = BTreeMap<Epoch, BTreeSet<RegisterKind>>;
+
+/// One epoch with its documents.
+#[derive(Clone, Debug)]
+pub struct EpochState {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Who claimed it.
+    pub claim: Option<Stored<Claim>>,
+    /// What it made.
+    pub staged: Option<Stored<Staged>>,
+    /// What the gate answered.
+    pub check: Option<Stored<CheckDoc>>,
+    /// What was decided; `None` while it runs, or when nobody finished it.
+    pub outcome: Option<Stored<Outcome>>,
+}
+
+impl LakeTable {
+    /// Which registers every window has. One listing, no document is read. Foreign keys are no registers.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn history(&self) -> Result<BTreeMap<PartitionWindow, EpochRegisters>> {
+        let mut windows: BTreeMap<PartitionWindow, EpochRegisters> = BTreeMap::new();
+        for object in self.lake().list(&layout::ledger_prefix(self.name())).await? {
+            if let Some((window, epoch, kind)) = layout::parse_register(self.name(), object.location.as_ref()) {
+                windows.entry(window).or_default().entry(epoch).or_default().insert(kind);
+            }
+        }
+        Ok(windows)
+    }
+
+    /// Every epoch of a window with its documents, oldest first.
+    ///
+    /// # Errors
+    /// `Misconfigured` or `Internal` for a document that cannot be read, else what the store says.
+    pub async fn window_history(&self, window: &PartitionWindow) -> Result<Vec<EpochState>> {
+        let mut epochs = Vec::new();
+        for (epoch, kinds) in self.registers(window).await? {
+            let mut state = EpochState { epoch, claim: None, staged: None, check: None, outcome: None };
+            for kind in kinds {
+                match kind {
+                    RegisterKind::Claim => state.claim = self.load(window, epoch, kind).await?,
+                    RegisterKind::Staged => state.staged = self.load(window, epoch, kind).await?,
+                    RegisterKind::Check => state.check = self.load(window, epoch, kind).await?,
+                    RegisterKind::Outcome => state.outcome = self.load(window, epoch, kind).await?,
+                }
+            }
+            epochs.push(state);
+        }
+        Ok(epochs)
+    }
+
+    /// Which registers a window has.
+    pub(crate) async fn registers(&self, window: &PartitionWindow) -> Result<EpochRegisters> {
+        let mut epochs = EpochRegisters::new();
+        for object in self.lake().list(&layout::window_ledger_prefix(self.name(), window)).await? {
+            if let Some((_, epoch, kind)) = layout::parse_register(self.name(), object.location.as_ref()) {
+                epochs.entry(epoch).or_default().insert(kind);
+            }
+        }
+        Ok(epochs)
+    }
+}

@@ -1,0 +1,168 @@
+//! What only a local disk can do: durable writes, views replaced by rename, and seeing names the store hides.
+//!
+//! The store's own put and copy leave `#1` siblings in the target folder while they work, which a glob would read, so
+//! views are linked in `store/tmp/` and renamed from there.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use windrow_core::{Error, ErrorKind, Result};
+
+use crate::classify::io_error;
+
+/// The canonical folder behind a local lake.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalRoot {
+    folder: PathBuf,
+    synced: Arc<Mutex<BTreeSet<PathBuf>>>,
+}
+
+impl LocalRoot {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        LocalRoot { folder, synced: Arc::default() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file behind a key of the grammar; such keys need no encoding.
+    pub(crate) fn file(&self, key: &str) -> PathBuf {
+        self.folder.join(key)
+    }
+
+    /// Flushes a file, its folder, and once per process the folders above up to the lake.
+    pub(crate) fn sync(&self, key: &str) -> Result<()> {
+        let file = self.file(key);
+        let flush = |path: &Path| File::open(path).and_then(|open| open.sync_all());
+        flush(&file).map_err(|error| io_error("cannot flush", key, error))?;
+        let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.folder));
+        for (distance, folder) in folders.enumerate() {
+            if distance > 0 && self.is_synced(folder) {
+                break;
+            }
+            flush(folder).map_err(|error| io_error("cannot flush the folder of", key, error))?;
+            self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        }
+        Ok(())
+    }
+
+    fn is_synced(&self, folder: &Path) -> bool {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(folder)
+    }
+
+    /// Makes `view` a link to (or copy of) `source` in one atomic step, by way of a name of `temps` that is free.
+    ///
+    /// A name in use is never written to: it may be a link to a published file, or another process's.
+    pub(crate) fn replace(&self, source: &str, temps: impl Iterator<Item = String>, view: &str) -> Result<()> {
+        let (from, to) = (self.file(source), self.file(view));
+        for temp in temps {
+            let staging = self.file(&temp);
+            if same_file(&from, &to) {
+                return Ok(());
+            }
+            for folder in [staging.parent(), to.parent()].into_iter().flatten() {
+                fs::create_dir_all(folder).map_err(|error| io_error("cannot create the folder of the view", view, error))?;
+            }
+            match link_or_copy(&from, &staging) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                linked => linked.map_err(|error| io_error("cannot stage the view", view, error))?,
+            }
+            match fs::rename(&staging, &to) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                renamed => {
+                    // A rename onto a link of the same file succeeds and leaves the old name behind.
+                    let _ = fs::remove_file(&staging);
+                    return renamed.map_err(|error| io_error("cannot replace the view", view, error));
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Transient, "no free name to stage the view under").with("view", view))
+    }
+
+    /// Removes a view's file; one that is not there is fine.
+    pub(crate) fn remove(&self, view: &str) -> Result<()> {
+        match fs::remove_file(self.file(view)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("cannot remove the view", view, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells whether two keys are links to one file.
+    pub(crate) fn is_same_file(&self, a: &str, b: &str) -> bool {
+        same_file(&self.file(a), &self.file(b))
+    }
+
+    /// Refuses names below a folder that the store would hide without a word: `name#1`, dangling links, and names that
+    /// are no text or hold control characters.
+    pub(crate) fn refuse_unlistable(&self, folder: &str, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let mut pending = vec![self.file(folder)];
+        while let Some(directory) = pending.pop() {
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(io_error("cannot list", &self.key_of(&directory), error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(|error| io_error("cannot list", &self.key_of(&directory), error))?;
+                let (path, kind) = (entry.path(), entry.file_type());
+                let kind = kind.map_err(|error| io_error("cannot look up", &self.key_of(&path), error))?;
+                if kind.is_dir() {
+                    pending.push(path);
+                    continue;
+                }
+                let key = self.key_of(&path);
+                if let Some(why) = unlistable(&path).filter(|_| is_wanted(&key)) {
+                    let message = format!("raw file `{}` cannot be read: {why}", key.escape_debug());
+                    return Err(Error::new(ErrorKind::Misconfigured, message).help("rename the file, or remove it"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn key_of(&self, path: &Path) -> String {
+        path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy().into_owned()
+    }
+}
+
+fn unlistable(path: &Path) -> Option<&'static str> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Some("its name is not UTF-8") };
+    if name.chars().any(|c| c.is_ascii_control()) {
+        return Some("its name holds a control character");
+    }
+    let suffix = name.split_once('#').map(|(_, suffix)| suffix);
+    if suffix.is_some_and(|suffix| !suffix.is_empty() && suffix.bytes().all(|b| b.is_ascii_digit())) {
+        return Some("names that end in # and digits are temporary files of the local store");
+    }
+    (!path.exists()).then_some("it is a link to nothing")
+}
+
+/// Links, or copies where the file system has no links; refuses a name in use.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => Err(error),
+        Err(_) => {
+            let mut copy = File::options().write(true).create_new(true).open(to)?;
+            io::copy(&mut File::open(from)?, &mut copy).map(|_| ())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (fs::metadata(a), fs::symlink_metadata(b)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn same_file(_: &Path, _: &Path) -> bool {
+    false
+}

@@ -1,0 +1,149 @@
+//! The reader: which files are the window.
+
+use windrow_core::canonical::sha256_hex;
+use windrow_core::layout::RegisterKind;
+use windrow_core::ledger::{Claim, CodeVersion, Decision, Outcome, Staged, Stored};
+use windrow_core::{Attempt, Epoch, Error, ErrorKind, PartitionWindow, Result};
+
+use crate::table::LakeTable;
+
+/// The visible version of a window: one epoch's complete files.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The window.
+    pub window: PartitionWindow,
+    /// The epoch; with the window it is the lineage of what is made from this head.
+    pub epoch: Epoch,
+    /// The attempt that made it.
+    pub attempt: Attempt,
+    /// The files, at least one, in the order they were staged.
+    pub files: Vec<HeadFile>,
+    /// The rows of all files.
+    pub rows: u64,
+    /// Who made it.
+    pub claim: Stored<Claim>,
+    /// What it was made of.
+    pub staged: Stored<Staged>,
+    /// The decision.
+    pub outcome: Stored<Outcome>,
+}
+
+/// One file of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadFile {
+    /// The key, relative to the lake.
+    pub key: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// The SHA-256 of the bytes.
+    pub sha256: String,
+    /// The rows.
+    pub rows: u64,
+}
+
+impl Head {
+    /// Tells whether a run with these inputs, configuration and code would make this head again, so need not run.
+    pub fn is_current(&self, inputs_sha256: &str, config_sha256: &str, code: &CodeVersion) -> bool {
+        let claim = self.claim.document();
+        self.staged.document().inputs_sha256 == inputs_sha256 && claim.config_sha256 == config_sha256 && claim.code == *code
+    }
+
+    /// The digest of the output, independent of paths and epochs.
+    pub fn content_sha256(&self) -> &str {
+        &self.staged.document().content_sha256
+    }
+}
+
+impl LakeTable {
+    /// The head of a window: walks its epochs downwards to the first `published`; `retracted` stops the walk. `None`
+    /// is "not published", which is never an empty window: a head has at least one file.
+    ///
+    /// # Errors
+    /// `Misconfigured` or `Internal` for a document that cannot be read, else what the store says.
+    pub async fn resolve(&self, window: &PartitionWindow) -> Result<Option<Head>> {
+        match self.resolve_outcome(window).await? {
+            Some((epoch, outcome)) => self.head(window, epoch, outcome).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The head of a window that must have one.
+    ///
+    /// # Errors
+    /// `InputMissing` when the window is not published, else as [`LakeTable::resolve`].
+    pub async fn require_head(&self, window: &PartitionWindow) -> Result<Head> {
+        self.resolve(window).await?.ok_or_else(|| {
+            let message = format!("window {window} of {} is not published", self.name());
+            Error::new(ErrorKind::InputMissing, message).help("run the window of that table first")
+        })
+    }
+
+    /// Reads every file of a head back and compares size and SHA-256.
+    ///
+    /// # Errors
+    /// `CorruptInput` for a file that is missing or differs, else what the store says.
+    pub async fn verify_head(&self, head: &Head) -> Result<()> {
+        for file in &head.files {
+            let bytes = match self.lake().get_bytes(&file.key).await {
+                Err(error) if error.kind() == ErrorKind::InputMissing => return Err(damaged(file, "is missing")),
+                read => read?,
+            };
+            if u64::try_from(bytes.len()).ok() != Some(file.size) {
+                return Err(damaged(file, "has another size than published"));
+            }
+            if sha256_hex(&bytes) != file.sha256 {
+                return Err(damaged(file, "has other bytes than published"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The deciding outcome alone, for who needs no more than the epoch.
+    pub(crate) async fn resolve_outcome(&self, window: &PartitionWindow) -> Result<Option<(Epoch, Stored<Outcome>)>> {
+        let registers = self.registers(window).await?;
+        let decided = registers.iter().rev().filter(|(_, kinds)| kinds.contains(&RegisterKind::Outcome));
+        for (&epoch, _) in decided {
+            let outcome = self.require::<Outcome>(window, epoch, RegisterKind::Outcome).await?;
+            match outcome.document().decision {
+                Decision::Published => return Ok(Some((epoch, outcome))),
+                Decision::Retracted => return Ok(None),
+                Decision::Aborted | Decision::Quarantined => {}
+            }
+        }
+        Ok(None)
+    }
+
+    async fn head(&self, window: &PartitionWindow, epoch: Epoch, outcome: Stored<Outcome>) -> Result<Head> {
+        let claim = self.require::<Claim>(window, epoch, RegisterKind::Claim).await?;
+        self.require_own(&claim, window, epoch)?;
+        let staged = self.require::<Staged>(window, epoch, RegisterKind::Staged).await?;
+        let decided = outcome.document();
+        let is_chained = decided.staged_sha256.as_deref() == Some(staged.sha256());
+        if !is_chained || decided.files.is_empty() || decided.files != staged.document().files {
+            let key = self.register(window, epoch, RegisterKind::Outcome);
+            return Err(Error::internal("the published outcome does not match what was staged").with("key", key));
+        }
+        let files = decided.files.iter().map(|file| HeadFile {
+            key: self.file_key(file),
+            size: file.size,
+            sha256: file.sha256.clone(),
+            rows: file.rows,
+        });
+        Ok(Head {
+            window: *window,
+            epoch,
+            attempt: claim.document().attempt.clone(),
+            files: files.collect(),
+            rows: staged.document().rows.written,
+            claim,
+            staged,
+            outcome,
+        })
+    }
+}
+
+fn damaged(file: &HeadFile, what: &str) -> Error {
+    Error::new(ErrorKind::CorruptInput, format!("a published file {what}"))
+        .with("key", &file.key)
+        .help("`windrow replay` makes the window anew from its raw files")
+}

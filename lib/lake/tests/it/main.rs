@@ -1,0 +1,16 @@
+//! The lake's one integration binary: the contract every store must keep, and what happens when it does not.
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod fault;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod views;

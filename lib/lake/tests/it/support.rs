@@ -1,0 +1,178 @@
+//! Lakes to test on, and one whole trip of a window.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use tempfile::TempDir;
+use windrow_core::gate::Status;
+use windrow_core::ledger::{CheckDoc, CodeVersion, ContractRef, Reason, RowCounts, Staged, Stored, inputs_sha256};
+use windrow_core::{Attempt, Epoch, PartitionWindow, Result};
+use windrow_lake::{ClaimRequest, Claimed, Key, Lake, LakeTable, Output, RetryPolicy, ViewState};
+
+use crate::fault::FaultStore;
+
+pub(crate) const RAW_KEY: &str = "raw/flights/2013-01-01/flights.csv";
+pub(crate) const RAW_BYTES: &[u8] = b"day,flight\n2013-01-01,UA1545\n";
+
+/// A lake with one raw file, behind a store that counts and fails.
+pub(crate) struct Bench {
+    pub(crate) lake: Lake,
+    pub(crate) store: FaultStore,
+    pub(crate) folder: Option<TempDir>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Memory,
+    LocalDisk,
+}
+
+impl Backend {
+    pub(crate) const ALL: [Backend; 2] = [Backend::Memory, Backend::LocalDisk];
+}
+
+impl Bench {
+    pub(crate) async fn new(backend: Backend) -> Bench {
+        let (inner, folder): (Arc<dyn ObjectStore>, _) = match backend {
+            Backend::Memory => (Arc::new(InMemory::new()), None),
+            Backend::LocalDisk => {
+                let folder = tempfile::tempdir().unwrap();
+                (Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()), Some(folder))
+            }
+        };
+        inner.put(&Path::parse(RAW_KEY).unwrap(), PutPayload::from_static(RAW_BYTES)).await.unwrap();
+        let store = FaultStore::new(inner);
+        let root = folder.as_ref().map(|folder| folder.path().canonicalize().unwrap());
+        let lake = Lake::with_store(Arc::new(store.clone()), root, RetryPolicy::IMMEDIATE);
+        Bench { lake, store, folder }
+    }
+
+    /// The same store as a new process sees it.
+    pub(crate) fn restart(&mut self) {
+        let root = self.folder.as_ref().map(|folder| folder.path().canonicalize().unwrap());
+        self.lake = Lake::with_store(Arc::new(self.store.clone()), root, RetryPolicy::IMMEDIATE);
+    }
+
+    pub(crate) async fn table(&self) -> LakeTable {
+        open(&self.lake).await.unwrap()
+    }
+
+    /// Every write was of a key of the grammar, keys that are written once were only created, and raw is as it was.
+    pub(crate) async fn assert_only_legal_writes(&self) {
+        for write in self.store.writes() {
+            let key = Key::parse(&write.key).unwrap_or_else(|| panic!("{write:?} is outside the grammar"));
+            assert!(!key.is_write_once() || write.operation == "create", "{write:?} overwrites or deletes");
+            assert!(!write.key.starts_with("raw/"), "{write:?}");
+        }
+        assert_eq!(self.lake.get_bytes(RAW_KEY).await.unwrap(), RAW_BYTES);
+        if let Some(folder) = &self.folder {
+            for file in files_below(folder.path()) {
+                assert!(file == RAW_KEY || Key::parse(&file).is_some(), "{file} is outside the grammar");
+            }
+        }
+    }
+}
+
+fn files_below(root: &std::path::Path) -> Vec<String> {
+    let mut pending = vec![root.to_owned()];
+    let mut files = Vec::new();
+    while let Some(folder) = pending.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                files.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    files
+}
+
+pub(crate) async fn open(lake: &Lake) -> Result<LakeTable> {
+    lake.create_table(&"clean.flights".parse()?, &"day".parse()?, "0190a0b0-c0d0-7000-8000-000000000001").await
+}
+
+pub(crate) fn window() -> PartitionWindow {
+    "2013-01-01".parse().unwrap()
+}
+
+pub(crate) fn attempt(number: u32) -> Attempt {
+    format!("{number:032x}").parse().unwrap()
+}
+
+pub(crate) fn code() -> CodeVersion {
+    CodeVersion { version: "0.1.0".into(), git: None }
+}
+
+pub(crate) fn request(number: u32) -> ClaimRequest {
+    ClaimRequest {
+        window: window(),
+        attempt: attempt(number),
+        run_id: format!("run-{number}").parse().unwrap(),
+        execution_id: None,
+        reason: Reason::Schedule,
+        code: code(),
+        config_sha256: "c".repeat(64),
+        seen_head: None,
+    }
+}
+
+/// Stages the texts as files, one row each.
+pub(crate) async fn stage(table: &LakeTable, claimed: &Claimed, texts: &[&str]) -> Result<Stored<Staged>> {
+    let found = table.lake().list_inputs("flights/2013-01-01/*.csv").await?;
+    let mut files = Vec::new();
+    for (number, text) in (0..).zip(texts) {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        files.push(table.stage_part(claimed, number, bytes, 1, serde_json::Value::Null).await?);
+    }
+    for input in &found.inputs {
+        table.lake().get_pinned(input).await?;
+    }
+    let written = u64::try_from(files.len()).unwrap();
+    let output = Output {
+        inputs: found.inputs.iter().map(windrow_lake::RawInput::entry).collect(),
+        contract: ContractRef { id: "flights".into(), version: "1.0.0".into(), sha256: "d".repeat(64) },
+        rows: RowCounts { read: written, written, rejected: 0 },
+        files,
+    };
+    table.put_staged(claimed, output).await
+}
+
+pub(crate) fn check(staged: &Stored<Staged>, status: Status) -> CheckDoc {
+    CheckDoc {
+        staged_sha256: staged.sha256().to_owned(),
+        profile: "default".into(),
+        status,
+        failed_checks: vec![],
+        run_id: "run-1".parse().unwrap(),
+    }
+}
+
+/// Claims, stages, checks with PASS and publishes.
+pub(crate) async fn publish(table: &LakeTable, claimed: &Claimed, texts: &[&str]) -> Result<Epoch> {
+    let staged = stage(table, claimed, texts).await?;
+    table.put_check(claimed, check(&staged, Status::Pass)).await?;
+    let passed = table.passed_check(&window(), claimed.epoch()).await?;
+    table.publish(&passed).await?;
+    Ok(claimed.epoch())
+}
+
+/// The whole trip of a window as the command line does it: nothing when the head is current.
+pub(crate) async fn run_window(lake: &Lake, number: u32) -> Result<(Epoch, ViewState)> {
+    let table = open(lake).await?;
+    let inputs: Vec<_> = lake.list_inputs("flights/2013-01-01/*.csv").await?.inputs;
+    let digest = inputs_sha256(&inputs.iter().map(windrow_lake::RawInput::entry).collect::<Vec<_>>())?;
+    let epoch = match table.resolve(&window()).await? {
+        Some(head) if head.is_current(&digest, &"c".repeat(64), &code()) => head.epoch,
+        _ => {
+            let claimed = table.claim(&request(number)).await?;
+            publish(&table, &claimed, &["clean bytes"]).await?
+        }
+    };
+    Ok((epoch, table.project_live(&window()).await?))
+}

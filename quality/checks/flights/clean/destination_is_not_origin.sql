@@ -1,0 +1,2 @@
+-- A flight goes somewhere else.
+SELECT * FROM {object} WHERE origin = dest
