@@ -40,10 +40,10 @@ impl<'a> Lines<'a> {
 
 /// The block as text. Bytes that are no text are replaced one by one, so that every place stays what it was, and listed.
 pub(super) fn decode(bytes: &[u8]) -> (Cow<'_, str>, Vec<(usize, Code)>) {
-    if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
-        if memchr::memchr(0, bytes).is_none() {
-            return (Cow::Borrowed(text), Vec::new());
-        }
+    if let Ok(text) = simdutf8::basic::from_utf8(bytes)
+        && memchr::memchr(0, bytes).is_none()
+    {
+        return (Cow::Borrowed(text), Vec::new());
     }
     let mut damaged = Vec::new();
     let mut text = String::with_capacity(bytes.len());
