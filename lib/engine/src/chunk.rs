@@ -51,7 +51,9 @@ impl Origin {
     /// Records that `row` starts on `line`; rows must be recorded in ascending order. Consecutive lines cost nothing.
     pub fn set_line(&mut self, row: usize, line: u64) {
         if self.line(row) != line {
-            self.jumps.retain(|(start, _)| *start < row);
+            while self.jumps.last().is_some_and(|(start, _)| *start >= row) {
+                self.jumps.pop();
+            }
             self.jumps.push((row, line));
         }
     }

@@ -152,12 +152,14 @@ pub(crate) fn rows(window: &RawWindow) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for chunk in &window.chunks {
         for row in 0..chunk.batch.num_rows() {
-            let show = |array: &arrow_array::ArrayRef| {
-                if arrow_array::Array::is_null(array, row) {
-                    "-".to_owned()
-                } else {
-                    arrow_cast::display::array_value_to_string(array, row).unwrap()
+            let show = |array: &arrow_array::ArrayRef| match array.data_type() {
+                _ if arrow_array::Array::is_null(array, row) => "-".to_owned(),
+                // Arrow shows no named zone without a zone database; the count of the unit is enough here.
+                arrow_schema::DataType::Timestamp(_, _) => {
+                    let counts = arrow_cast::cast(array, &arrow_schema::DataType::Int64).unwrap();
+                    arrow_cast::display::array_value_to_string(&counts, row).unwrap()
                 }
+                _ => arrow_cast::display::array_value_to_string(array, row).unwrap(),
             };
             rows.push(chunk.batch.columns().iter().map(show).collect());
         }

@@ -284,8 +284,10 @@ mod tests {
         index
     }
 
+    type Spans = Vec<Vec<(usize, usize)>>;
+
     /// The same grammar, a byte at a time.
-    fn slow(text: &[u8]) -> (Vec<Vec<(usize, usize)>>, Option<(u32, Code)>) {
+    fn slow(text: &[u8]) -> (Spans, Option<(u32, Code)>) {
         let (mut rows, mut row, mut start, mut at) = (Vec::new(), Vec::new(), 0, 0);
         let fault = |at: usize, code| Some((u32::try_from(at).unwrap(), code));
         while at < text.len() {
@@ -321,7 +323,7 @@ mod tests {
         (rows, None)
     }
 
-    fn spans(index: &Index) -> Vec<Vec<(usize, usize)>> {
+    fn spans(index: &Index) -> Spans {
         (0..index.rows.len())
             .map(|row| {
                 let mut start = index.rows[row].start as usize;

@@ -14,9 +14,12 @@ mod csv;
 mod decompress;
 mod excerpt;
 mod index;
+mod ndjson;
 mod outcome;
+mod parquet;
 mod scan;
 mod source;
+mod text;
 
 #[cfg(test)]
 mod fixture;
@@ -26,7 +29,7 @@ mod tests;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use windrow_core::contract::Reader;
+use windrow_core::contract::{Reader, ReaderFormat};
 use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
 use crate::chunk::{Chunk, InputFile, Open};
@@ -155,9 +158,15 @@ fn check_header(contract: &Contract, reader: &Reader, input: &InputFile, open: O
     let mut report = ViolationReport::default();
     match open_file(contract, reader, input, open)? {
         Opened::Refused(violation) => report.push(violation),
+        Opened::Ready(_, stored) if reader.format == ReaderFormat::Parquet => {
+            report.merge(parquet::check_footer(contract, &input.key, stored)?);
+        }
         Opened::Ready(codec, stored) => {
             let mut scanner = scanner(contract, reader, codec, stored, HEADER_BYTES)?;
-            report.merge(csv::check_header(contract, &input.key, &mut scanner)?);
+            report.merge(match reader.format {
+                ReaderFormat::Ndjson => ndjson::check_start(contract, &input.key, &mut scanner)?,
+                _ => csv::check_header(contract, &input.key, &mut scanner)?,
+            });
         }
     }
     Ok(report)
@@ -170,9 +179,13 @@ fn read_file(plan: &Plan<'_>, input: &InputFile, open: Open<'_>) -> Result<FileO
             outcome.report.push(violation);
             Ok(outcome)
         }
+        Opened::Ready(_, stored) if plan.reader.format == ReaderFormat::Parquet => parquet::read_file(plan, &input.key, stored),
         Opened::Ready(codec, stored) => {
             let scanner = scanner(plan.contract, plan.reader, codec, stored, plan.block_bytes)?;
-            csv::read_file(plan, &input.key, scanner)
+            match plan.reader.format {
+                ReaderFormat::Ndjson => ndjson::read_file(plan, &input.key, scanner),
+                _ => csv::read_file(plan, &input.key, scanner),
+            }
         }
     }
 }
@@ -183,6 +196,10 @@ fn scanner(contract: &Contract, reader: &Reader, codec: Codec, stored: Stored, b
         Err(Trouble::Store(error)) => return Err(error),
         Err(Trouble::Damage(_, expected)) => return Err(Error::internal(expected)),
     };
-    let limits = Limits { block_bytes, max_field_bytes: reader.max_field_bytes, max_row_bytes: reader.max_row_bytes };
-    Ok(Scanner::new(bytes, csv::structure(contract), limits))
+    let (structure, max_field_bytes) = match reader.format {
+        ReaderFormat::Ndjson => (ndjson::STRUCTURE, u64::MAX),
+        _ => (csv::structure(contract), reader.max_field_bytes),
+    };
+    let limits = Limits { block_bytes, max_field_bytes, max_row_bytes: reader.max_row_bytes };
+    Ok(Scanner::new(bytes, structure, limits))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
-use arrow_schema::SchemaRef;
+use arrow_cast::cast;
+use arrow_schema::{Field, SchemaRef};
 use arrow_select::filter::FilterBuilder;
 use windrow_core::contract::{Property, Reader};
 use windrow_core::violation::MAX_LISTED;
@@ -47,7 +48,11 @@ impl<'a> Plan<'a> {
 
     /// Keeps the rows without a fault; `None` when none is left.
     pub(crate) fn chunk(&self, arrays: Vec<ArrayRef>, faults: &[Fault], origin: Origin, rows: usize) -> Result<Option<Chunk>> {
-        let batch = |arrays| RecordBatch::try_new(self.schema.clone(), arrays).map_err(defect);
+        let batch = |arrays: Vec<ArrayRef>| {
+            let fields = self.schema.fields().iter();
+            let exact = arrays.into_iter().zip(fields).map(|(array, field)| exactly(array, field)).collect::<Result<_>>()?;
+            RecordBatch::try_new(self.schema.clone(), exact).map_err(defect)
+        };
         if faults.is_empty() {
             return if rows == 0 { Ok(None) } else { Ok(Some(Chunk { batch: batch(arrays)?, origin })) };
         }
@@ -65,6 +70,11 @@ impl<'a> Plan<'a> {
         let arrays = arrays.iter().map(|array| filter.filter(array).map_err(defect)).collect::<Result<_>>()?;
         Ok(Some(Chunk { batch: batch(arrays)?, origin }))
     }
+}
+
+/// Nested Parquet columns arrive with every child nullable; without the refused rows they fit the declared type.
+fn exactly(array: ArrayRef, field: &Field) -> Result<ArrayRef> {
+    if array.data_type() == field.data_type() { Ok(array) } else { cast(&array, field.data_type()).map_err(defect) }
 }
 
 fn defect(error: arrow_schema::ArrowError) -> Error {

@@ -15,6 +15,9 @@ pub(crate) const BLOCK_BYTES: usize = 8 << 20;
 /// No block may outgrow the 32-bit offsets of Arrow's strings, whatever the contract allows.
 const MAX_ROW_BYTES: u64 = 1 << 30;
 
+/// How large a buffer starts.
+const FIRST_BYTES: usize = 64 << 10;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The sizes that bound a scan.
@@ -140,11 +143,13 @@ impl Scanner {
     /// Reads up to `target` bytes, the byte order mark of the first block skipped.
     fn fill(&mut self, target: usize) -> Result<Option<Stop>> {
         let target = if self.is_started { target } else { target.max(BYTE_ORDER_MARK.len()) };
-        if self.buffer.len() < target {
-            self.buffer.resize(target, 0);
-        }
         while self.filled < target && !self.is_end {
-            let room = self.buffer.get_mut(self.filled..target).unwrap_or_default();
+            if self.buffer.len() == self.filled {
+                // The buffer grows with the file: a window of many small files must not cost a block each.
+                self.buffer.resize((2 * self.filled).max(FIRST_BYTES).min(target), 0);
+            }
+            let end = self.buffer.len().min(target);
+            let room = self.buffer.get_mut(self.filled..end).unwrap_or_default();
             match self.bytes.read(room) {
                 Ok(0) => self.is_end = true,
                 Ok(read) => self.filled += read,

@@ -1,6 +1,5 @@
 //! One block of CSV rows: widths and encoding first, then column by column.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use windrow_core::contract::Property;
@@ -9,11 +8,11 @@ use windrow_core::{Code, Result, Violation};
 use super::evidence::RowView;
 use super::header::Layout;
 use super::{Columns, reader_place};
-use crate::chunk::Origin;
 use crate::read::column::{TextColumn, nulls};
 use crate::read::index::Row;
 use crate::read::outcome::{Fault, FileOutcome, Plan, rejected_rows};
 use crate::read::scan::Block;
+use crate::read::text::{Lines, decode};
 
 /// What is wrong with a row before any of its fields is looked at.
 struct RowFault {
@@ -71,30 +70,6 @@ pub(super) fn read(
     Ok(())
 }
 
-/// The block as text. Bytes that are no text are replaced one by one, so that every place stays what it was, and listed.
-fn decode(bytes: &[u8]) -> (Cow<'_, str>, Vec<(usize, Code)>) {
-    if let Ok(text) = simdutf8::basic::from_utf8(bytes) {
-        if memchr::memchr(0, bytes).is_none() {
-            return (Cow::Borrowed(text), Vec::new());
-        }
-    }
-    let mut damaged = Vec::new();
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            if letter == '\0' {
-                damaged.push((text.len(), Code::NulByte));
-            }
-            text.push(if letter == '\0' { '?' } else { letter });
-        }
-        for _ in chunk.invalid() {
-            damaged.push((text.len(), Code::InvalidUtf8));
-            text.push('?');
-        }
-    }
-    (Cow::Owned(text), damaged)
-}
-
 /// Sorts the rows into those of the right form and those that are refused as a whole.
 fn form(plan: &Plan<'_>, layout: &Layout, block: &Block<'_>, first: usize, damaged: &[(usize, Code)]) -> Formed {
     let index = block.index;
@@ -135,36 +110,6 @@ fn wrong_width(row: usize, width: usize, expected: usize) -> RowFault {
         RowFault { row, code: Code::ShortRow, field: width.saturating_sub(1), expected: text }
     } else {
         RowFault { row, code: Code::LongRow, field: expected, expected: text }
-    }
-}
-
-/// The line on which each row of a block starts.
-struct Lines<'a> {
-    first: u64,
-    inner: &'a [u32],
-}
-
-impl<'a> Lines<'a> {
-    fn new(block: &Block<'a>, first: u64) -> Self {
-        Lines { first, inner: &block.index.inner_lines }
-    }
-
-    fn of(&self, row: usize) -> u64 {
-        self.first + (row + self.inner.partition_point(|inner| (*inner as usize) < row)) as u64
-    }
-
-    /// The origin of these rows (ascending numbers of the block's rows).
-    fn origin(&self, file: &Arc<str>, numbers: &[usize]) -> Origin {
-        let mut origin = Origin::new(file.clone(), numbers.first().map_or(self.first, |number| self.of(*number)));
-        let mut last = numbers.first().map_or(0, |number| self.of(*number));
-        for (row, number) in numbers.iter().enumerate().skip(1) {
-            let line = self.of(*number);
-            if line != last + 1 {
-                origin.set_line(row, line);
-            }
-            last = line;
-        }
-        origin
     }
 }
 

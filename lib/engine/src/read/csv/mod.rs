@@ -148,7 +148,6 @@ fn stopped(contract: &Contract, file: &Arc<str>, layout: &Layout, block: &Block<
     };
     let row = RowView::pending(block, line, contract, file, Some(layout));
     let mut violation = row.violation(stop.code, row.field_at(place), None, stop.expected.clone(), &demanded);
-    violation.byte_offset = Some(block.offset + place as u64);
     if !contract.properties.iter().all(windrow_core::contract::Property::may_be_shown) {
         // Where a row is damaged, it is not sure which text belongs to which column.
         (violation.excerpt, violation.value) = (None, Some(excerpt::MASK.to_owned()));

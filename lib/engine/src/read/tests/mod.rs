@@ -4,4 +4,6 @@ mod csv_rows;
 mod csv_values;
 mod files;
 mod header;
+mod ndjson;
+mod parquet;
 mod round_trip;

@@ -45,8 +45,11 @@ proptest! {
         let contract = contract(ReaderFormat::Csv, vec![int("a"), text("b")]);
         let whole = read_files(&contract, &[("a.csv", &file)], None);
         let cut = read_files(&contract, &[("a.csv", &file)], Some(block_bytes));
-        prop_assert_eq!(rows(&cut), rows(&whole));
-        prop_assert_eq!(cut.report, whole.report);
+        prop_assert_eq!(rows(&cut), rows(&whole), "rows");
+        // How much of a broken line is at hand for the excerpt depends on the block; its place must not.
+        let places = |window: &crate::read::RawWindow| -> Vec<_> { window.report.listed().iter().map(|found| (found.code, found.line, found.char_column, found.byte_offset)).collect() };
+        prop_assert_eq!(places(&cut), places(&whole));
+        prop_assert_eq!(cut.report.rejected_rows(), whole.report.rejected_rows());
     }
 }
 
