@@ -56,7 +56,8 @@ fn finding(file: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()).map(str::to_owned);
     let title = unknown.as_ref().map_or_else(|| message.clone(), |key| format!("unknown key `{key}`"));
     let code = if unknown.is_some() { Code::ConfigValue } else { Code::ConfigSyntax };
-    let length = error.span().map_or(1, |span| text.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count());
+    let length =
+        error.span().map_or(1, |span| text.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count());
     let finding = yaml::with_line(Diagnostic::new(code, Place::new(file, line, column), title), text, length.max(1));
     match unknown {
         Some(key) => finding.help(suggest::hint(&key, &KEYS)),

@@ -71,7 +71,9 @@ fn sql(project: &Project, contract: &Contract, file: &str) -> Vec<Diagnostic> {
         .collect();
     let expected: Vec<Field> = result_fields(contract);
     match sample_params(contract) {
-        Ok(params) => windrow_transform::lint_select(text, &format!("jobs/sql/{file}"), &tables, &params, Some(&expected)).err().unwrap_or_default(),
+        Ok(params) => windrow_transform::lint_select(text, &format!("jobs/sql/{file}"), &tables, &params, Some(&expected))
+            .err()
+            .unwrap_or_default(),
         Err(error) => vec![Diagnostic::new(Code::ContractValue, spec.place.clone(), error.to_string())],
     }
 }

@@ -14,7 +14,8 @@ pub fn tables(project: &Project, dataset: &DatasetName) -> Result<Vec<Table>> {
     let target = target.into_iter().find(|table| project.contract(table).is_ok());
     let Some(target) = target else {
         let names: Vec<&str> = project.datasets().into_iter().map(DatasetName::as_str).collect();
-        return Err(Error::misconfigured(format!("dataset `{dataset}` has no clean or curated contract")).help(suggest::hint(dataset.as_str(), &names)));
+        return Err(Error::misconfigured(format!("dataset `{dataset}` has no clean or curated contract"))
+            .help(suggest::hint(dataset.as_str(), &names)));
     };
     let mut order = Vec::new();
     visit(project, &target, &mut Vec::new(), &mut order)?;

@@ -95,8 +95,11 @@ impl Project {
         self.contracts.get(table).ok_or_else(|| {
             let names: Vec<String> = self.contracts.keys().map(Table::to_string).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            Error::misconfigured(format!("no contract for {table}: schemas/{}.{}.odcs.yaml does not exist", table.dataset, table.layer))
-                .help(suggest::hint(&table.to_string(), &names))
+            Error::misconfigured(format!(
+                "no contract for {table}: schemas/{}.{}.odcs.yaml does not exist",
+                table.dataset, table.layer
+            ))
+            .help(suggest::hint(&table.to_string(), &names))
         })
     }
 
@@ -159,7 +162,9 @@ impl Project {
                 Ok(text) => {
                     found.insert(file.clone(), text);
                 }
-                Err(error) => findings.push(at(contract, &transform.place, error.to_string(), "write the file, or correct the name")),
+                Err(error) => {
+                    findings.push(at(contract, &transform.place, error.to_string(), "write the file, or correct the name"))
+                }
             }
         }
         self.sql = found;
@@ -253,7 +258,8 @@ fn at(contract: &Contract, place: &Place, title: String, help: &str) -> Diagnost
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| {
         let what = if error.kind() == std::io::ErrorKind::NotFound { "does not exist" } else { "cannot be read as text" };
-        let error_kind = if error.kind() == std::io::ErrorKind::PermissionDenied { ErrorKind::AccessDenied } else { ErrorKind::Misconfigured };
+        let error_kind =
+            if error.kind() == std::io::ErrorKind::PermissionDenied { ErrorKind::AccessDenied } else { ErrorKind::Misconfigured };
         Error::new(error_kind, format!("{} {what}", path.display())).caused_by(error)
     })
 }
@@ -292,11 +298,15 @@ fn load_contracts(root: &Path, findings: &mut Vec<Diagnostic>) -> Result<BTreeMa
 fn load_profile(root: &Path, name: &str, findings: &mut Vec<Diagnostic>) -> Result<Profile> {
     let folder = root.join("quality/profiles");
     let legal = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    let known: Vec<String> = file_names(&folder)?.into_iter().filter_map(|file| file.strip_suffix(".yaml").map(str::to_owned)).collect();
+    let known: Vec<String> =
+        file_names(&folder)?.into_iter().filter_map(|file| file.strip_suffix(".yaml").map(str::to_owned)).collect();
     if !legal || !known.iter().any(|other| other == name) {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
-        return Err(Error::misconfigured(format!("threshold profile `{}` does not exist in quality/profiles/", name.escape_debug()))
-            .help(suggest::hint(name, &known)));
+        return Err(Error::misconfigured(format!(
+            "threshold profile `{}` does not exist in quality/profiles/",
+            name.escape_debug()
+        ))
+        .help(suggest::hint(name, &known)));
     }
     let text = read_text(&folder.join(format!("{name}.yaml")))?;
     match Profile::read(&format!("quality/profiles/{name}.yaml"), &text) {
@@ -327,7 +337,10 @@ fn sql_checks(root: &Path, contract: &Contract, findings: &mut Vec<Diagnostic>) 
     for name in present.iter().filter(|name| !contract.sql_checks.iter().any(|(listed, _)| listed == *name)) {
         let title = format!("check file is not listed under `checks` in {}", contract.file);
         let place = Place::file(format!("{below}/{name}.sql"));
-        findings.push(Diagnostic::new(Code::ContractReference, place, title).help("list it, so that deleting the file can never go unnoticed"));
+        findings.push(
+            Diagnostic::new(Code::ContractReference, place, title)
+                .help("list it, so that deleting the file can never go unnoticed"),
+        );
     }
     Ok(found)
 }

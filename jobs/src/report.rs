@@ -105,10 +105,12 @@ impl Reporter {
     /// # Errors
     /// `Misconfigured` when the result file cannot be written, `Internal` when the result cannot be serialised.
     pub fn result(&self, result: &impl Serialize, text: &str) -> Result<()> {
-        let line = serde_json::to_string(result).map_err(|error| Error::internal("cannot serialise the result").caused_by(error))?;
+        let line =
+            serde_json::to_string(result).map_err(|error| Error::internal("cannot serialise the result").caused_by(error))?;
         if let Some(path) = &self.common.result_uri {
-            fs::write(path, format!("{line}\n"))
-                .map_err(|error| Error::misconfigured(format!("--result-uri {} cannot be written", path.display())).caused_by(error))?;
+            fs::write(path, format!("{line}\n")).map_err(|error| {
+                Error::misconfigured(format!("--result-uri {} cannot be written", path.display())).caused_by(error)
+            })?;
         }
         let shown = if self.common.output == OutputFormat::Json { line } else { text.to_owned() };
         if !shown.is_empty() {
@@ -126,9 +128,7 @@ impl Reporter {
         }
         let result = json!({"schema": RESULT_SCHEMA, "status": "failed", "error": error_json(error), "exit_code": error.kind().exit_code()});
         let wants_result = self.common.output == OutputFormat::Json || self.common.result_uri.is_some();
-        if wants_result
-            && let Err(second) = self.result(&result, "")
-        {
+        if wants_result && let Err(second) = self.result(&result, "") {
             self.stderr(&render::error(&second, self.colour));
         }
         error.kind().exit_code()

@@ -63,7 +63,9 @@ impl Runtime {
 
 async fn watch_signals(interrupted: Arc<AtomicBool>) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return;
+    };
     let mut asked_before = false;
     loop {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use windrow_core::ledger::{CodeVersion, Reason};
 use windrow_core::layout::PartitionColumn;
+use windrow_core::ledger::{CodeVersion, Reason};
 use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table};
 use windrow_lake::{Lake, LakeTable};
 
@@ -81,7 +81,8 @@ impl<'r> Session<'r> {
 /// # Errors
 /// `Misconfigured` when there is none.
 pub fn partition_column(contract: &Contract) -> Result<PartitionColumn> {
-    let property = contract.partition().ok_or_else(|| Error::misconfigured(format!("{} has no partition column", contract.file)))?;
+    let property =
+        contract.partition().ok_or_else(|| Error::misconfigured(format!("{} has no partition column", contract.file)))?;
     property.name.parse()
 }
 

@@ -110,7 +110,8 @@ fn last_windows(text: &str, rule: &WindowRule) -> Result<Vec<PartitionWindow>> {
         windrow_core::Grain::Day => "d",
         windrow_core::Grain::Month => "m",
     };
-    let count = text.strip_suffix(unit).and_then(|digits| digits.parse::<u32>().ok()).filter(|count| (1..=100_000).contains(count));
+    let count =
+        text.strip_suffix(unit).and_then(|digits| digits.parse::<u32>().ok()).filter(|count| (1..=100_000).contains(count));
     let Some(count) = count else {
         let message = format!("--last `{}` is not a number of {}s", text.escape_debug(), rule.grain);
         return Err(Error::new(ErrorKind::Usage, message).help(format!("write --last 7{unit}")));

@@ -61,6 +61,9 @@ fn lint_project(reporter: &Reporter) -> Result<u8> {
         format!("{} (exit {code})", count(findings.len() as u64, "finding"))
     };
     let found: Vec<_> = findings.iter().map(finding_json).collect();
-    reporter.result(&json!({"schema": RESULT_SCHEMA, "verb": "contract lint", "contracts": contracts, "findings": found, "exit_code": code}), &text)?;
+    reporter.result(
+        &json!({"schema": RESULT_SCHEMA, "verb": "contract lint", "contracts": contracts, "findings": found, "exit_code": code}),
+        &text,
+    )?;
     Ok(code)
 }

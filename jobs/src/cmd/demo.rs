@@ -51,7 +51,10 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         reporter.say(&format!("{} is there already: running it as it is\n", args.dir.display()));
     } else {
         write_project(&args.dir)?;
-        reporter.say(&format!("wrote an example project to {}: contracts, SQL, checks, a week of real raw files\n", args.dir.display()));
+        reporter.say(&format!(
+            "wrote an example project to {}: contracts, SQL, checks, a week of real raw files\n",
+            args.dir.display()
+        ));
     }
     let mut common = args.common.clone();
     common.project = Some(args.dir.clone());

@@ -21,14 +21,23 @@ pub struct Args {
 /// `Usage` for an unknown code.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let wanted = args.code.as_deref().map(str::to_uppercase);
-    let codes: Vec<Code> = Code::ALL.iter().copied().filter(|code| wanted.as_deref().is_none_or(|wanted| wanted == code.as_str())).collect();
+    let codes: Vec<Code> =
+        Code::ALL.iter().copied().filter(|code| wanted.as_deref().is_none_or(|wanted| wanted == code.as_str())).collect();
     if let (Some(wanted), true) = (&wanted, codes.is_empty()) {
         let all: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        let hint = suggest::nearest(wanted, all).map_or_else(|| "`windrow explain` lists all".to_owned(), |near| format!("did you mean {near}?"));
+        let hint = suggest::nearest(wanted, all)
+            .map_or_else(|| "`windrow explain` lists all".to_owned(), |near| format!("did you mean {near}?"));
         return Err(Error::new(ErrorKind::Usage, format!("no finding has the code `{}`", wanted.escape_debug())).help(hint));
     }
     let text = match (codes.as_slice(), &wanted) {
-        ([code], Some(_)) => format!("{code}: {}\n\n{}\n\nKind: {} (exit {}). {}.", code.title(), code.explanation(), code.kind(), code.kind().exit_code(), code.kind().next_step()),
+        ([code], Some(_)) => format!(
+            "{code}: {}\n\n{}\n\nKind: {} (exit {}). {}.",
+            code.title(),
+            code.explanation(),
+            code.kind(),
+            code.kind().exit_code(),
+            code.kind().next_step()
+        ),
         _ => codes.iter().map(|code| format!("{code}  {}", code.title())).collect::<Vec<_>>().join("\n"),
     };
     let list: Vec<_> = codes

@@ -70,14 +70,23 @@ fn list(session: &Session<'_>, dataset: Option<&DatasetName>) -> Result<u8> {
     let mut lines = vec![format!("{:<24} {:<14} {:>6}  FILES", "TABLE", "WINDOW", "EPOCH")];
     for table in tables {
         for entry in entries(session, table, None)? {
-            let files: Vec<String> = entry.files.values().map(|(key, size)| format!("{} ({})", session.shown(key), bytes(*size))).collect();
-            lines.push(format!("{:<24} {:<14} {:>6}  {}", table.to_string(), entry.window.to_string(), entry.epoch.get(), files.join("  ")));
+            let files: Vec<String> =
+                entry.files.values().map(|(key, size)| format!("{} ({})", session.shown(key), bytes(*size))).collect();
+            lines.push(format!(
+                "{:<24} {:<14} {:>6}  {}",
+                table.to_string(),
+                entry.window.to_string(),
+                entry.epoch.get(),
+                files.join("  ")
+            ));
             let files: Vec<&str> = entry.files.values().map(|(key, _)| key.as_str()).collect();
             rows.push(json!({"table": table.to_string(), "window": entry.window.to_string(), "epoch": entry.epoch.get(), "files": files}));
         }
     }
     let text = if rows.is_empty() { "nothing is in quarantine".to_owned() } else { lines.join("\n") };
-    session.reporter.result(&json!({"schema": RESULT_SCHEMA, "verb": "quarantine list", "exit_code": 0, "entries": rows}), &text)?;
+    session
+        .reporter
+        .result(&json!({"schema": RESULT_SCHEMA, "verb": "quarantine list", "exit_code": 0, "entries": rows}), &text)?;
     Ok(0)
 }
 
@@ -91,11 +100,13 @@ fn show(session: &Session<'_>, dataset: &DatasetName, window: &PartitionWindow, 
             .max();
         let Some((_, key)) = newest else { continue };
         let bytes = session.runtime.block_on(session.lake.get_bytes(&key))?;
-        let evidence: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| Error::new(ErrorKind::CorruptInput, "the evidence is not JSON").with("key", &key).caused_by(error))?;
+        let evidence: Value = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::new(ErrorKind::CorruptInput, "the evidence is not JSON").with("key", &key).caused_by(error)
+        })?;
         let text = serde_json::to_string_pretty(&evidence).unwrap_or_default();
         session.reporter.result(&evidence, &text)?;
         return Ok(0);
     }
-    Err(Error::new(ErrorKind::Usage, format!("nothing is in quarantine for {dataset} {window}")).help("`windrow quarantine list` shows what is"))
+    Err(Error::new(ErrorKind::Usage, format!("nothing is in quarantine for {dataset} {window}"))
+        .help("`windrow quarantine list` shows what is"))
 }

@@ -77,7 +77,8 @@ pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[Partitio
         let result = walk_window(session, tables, window);
         announce(session, &name, index + 1, windows.len(), &result);
         session.reporter.advance();
-        let interrupted = result.failure().and_then(|table| table.failure.as_ref()).is_some_and(|error| error.kind() == ErrorKind::Interrupted);
+        let interrupted =
+            result.failure().and_then(|table| table.failure.as_ref()).is_some_and(|error| error.kind() == ErrorKind::Interrupted);
         results.push(result);
         if interrupted {
             break;
@@ -102,7 +103,9 @@ fn announce(session: &Session<'_>, name: &str, number: usize, of: usize, result:
     let head = format!("[{number}/{of}] {name} {}", result.window);
     let text = match (result.failure(), result.tables.last()) {
         (Some(failed), _) => format!("{head} {} {}", status_word(failed.status), failure_line(failed)),
-        (None, Some(last)) if result.status() == Status::Unchanged => format!("{head} SKIP nothing changed, {} published", count(last.rows_out, "row")),
+        (None, Some(last)) if result.status() == Status::Unchanged => {
+            format!("{head} SKIP nothing changed, {} published", count(last.rows_out, "row"))
+        }
         (None, Some(last)) => {
             let time: u64 = result.tables.iter().map(|table| table.milliseconds).sum();
             let refused: u64 = result.tables.iter().map(|table| table.rows_rejected).sum();
@@ -139,7 +142,8 @@ fn failure_line(table: &TableResult) -> String {
 /// What happened to the window and what to do next.
 fn consequence(table: &TableResult, error: &windrow_core::Error) -> String {
     let kind = error.kind();
-    let evidence = error.context().iter().find(|(key, _)| *key == "evidence").map(|(_, value)| format!("\n   = evidence: {value}"));
+    let evidence =
+        error.context().iter().find(|(key, _)| *key == "evidence").map(|(_, value)| format!("\n   = evidence: {value}"));
     let help = error.help_text().unwrap_or_else(|| kind.next_step());
     format!(
         "   = result: {} {} NOT published, previous version untouched ({kind}, exit {}){}\n   = next: {help}\n",
@@ -158,12 +162,19 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
     let of = |wanted: Status| results.iter().filter(|result| result.status() == wanted).count();
     let (ok, skip, quarantined) = (of(Status::Published), of(Status::Unchanged), of(Status::Quarantined));
     let failed = results.len() - ok - skip - quarantined;
-    let rows: u64 = results.iter().filter(|result| result.failure().is_none()).filter_map(|result| result.tables.last()).map(|table| table.rows_out).sum();
+    let rows: u64 = results
+        .iter()
+        .filter(|result| result.failure().is_none())
+        .filter_map(|result| result.tables.last())
+        .map(|table| table.rows_out)
+        .sum();
     let first = results.iter().find_map(WindowResult::failure).and_then(|table| table.failure.as_ref());
     let code = first.map_or(0, |error| error.kind().exit_code());
     let seconds = session.runtime.elapsed().as_secs_f64();
     let run_id = &session.run_id;
-    let done = format!("Done. OK={ok} SKIP={skip} QUARANTINED={quarantined} FAIL={failed} ROWS={rows} TIME={seconds:.1}s run_id={run_id}");
+    let done = format!(
+        "Done. OK={ok} SKIP={skip} QUARANTINED={quarantined} FAIL={failed} ROWS={rows} TIME={seconds:.1}s run_id={run_id}"
+    );
     let result = json!({
         "schema": RESULT_SCHEMA,
         "verb": verb,
@@ -179,4 +190,3 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
     session.reporter.result(&result, &done)?;
     Ok(code)
 }
-

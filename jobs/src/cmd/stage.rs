@@ -49,7 +49,9 @@ pub struct CleanToCuratedArgs {
 
 /// Arguments of `windrow check`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  windrow check --dataset flights --layer clean --window 2013-01-01\n\nA FAIL is a result with exit code 0; `publish` and `run` turn it into exit code 80.")]
+#[command(
+    after_help = "Example:\n  windrow check --dataset flights --layer clean --window 2013-01-01\n\nA FAIL is a result with exit code 0; `publish` and `run` turn it into exit code 80."
+)]
 pub struct CheckArgs {
     #[command(flatten)]
     table: TableArgs,
@@ -89,7 +91,8 @@ pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
     }
     let size: u64 = found.inputs.iter().map(|file| file.size).sum();
     let text = format!("{} {window}: {} {} as declared", raw.table, count(found.inputs.len() as u64, "file"), bytes(size));
-    let files: Vec<Value> = found.inputs.iter().map(|file| json!({"key": file.key, "size": file.size, "etag": file.etag})).collect();
+    let files: Vec<Value> =
+        found.inputs.iter().map(|file| json!({"key": file.key, "size": file.size, "etag": file.etag})).collect();
     let fields = json!({"files": files, "bytes": size, "hidden": found.hidden});
     finish(&session, "check-input", &raw.table, window, fields, &text)
 }
@@ -137,7 +140,11 @@ fn staged(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWi
             json!({"status": "unchanged", "epoch": head.epoch.get(), "rows_out": head.rows, "content_sha256": head.content_sha256()}),
         ),
         Stage::Staged(staged) => (
-            format!("{table} {window}: {} staged as epoch {}; next: windrow check", count(staged.rows.written, "row"), staged.epoch.get()),
+            format!(
+                "{table} {window}: {} staged as epoch {}; next: windrow check",
+                count(staged.rows.written, "row"),
+                staged.epoch.get()
+            ),
             json!({
                 "status": "staged",
                 "epoch": staged.epoch.get(),
@@ -168,7 +175,12 @@ pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
     let failed: Vec<_> = answer.checks.iter().filter(|check| !check.passed).map(evidence::gate_finding).collect();
     reporter.findings(&failed);
     let word = if gate::passed(&answer) { "PASS" } else { "FAIL" };
-    let text = format!("{table} {window} epoch {}: {word}, {} of {} checks held", epoch.get(), answer.checks.len() - failed.len(), answer.checks.len());
+    let text = format!(
+        "{table} {window} epoch {}: {word}, {} of {} checks held",
+        epoch.get(),
+        answer.checks.len() - failed.len(),
+        answer.checks.len()
+    );
     let value = json!({"status": word, "failed_checks": answer.failed_checks, "epoch": epoch.get(), "profile": answer.profile, "checks": answer.checks});
     finish(&session, "check", &table, window, value, &text)
 }
@@ -188,8 +200,19 @@ pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
         published => published?,
     };
     let view = walk::shown_view(&session, &published.view);
-    let text = format!("{table} {window}: epoch {} is published{}", published.epoch.get(), view.as_ref().map(|view| format!(", {view}")).unwrap_or_default());
-    finish(&session, "publish", &table, window, json!({"status": "published", "epoch": published.epoch.get(), "view": view}), &text)
+    let text = format!(
+        "{table} {window}: epoch {} is published{}",
+        published.epoch.get(),
+        view.as_ref().map(|view| format!(", {view}")).unwrap_or_default()
+    );
+    finish(
+        &session,
+        "publish",
+        &table,
+        window,
+        json!({"status": "published", "epoch": published.epoch.get(), "view": view}),
+        &text,
+    )
 }
 
 /// Evaluates the gate again for its full answer, and puts the epoch aside.

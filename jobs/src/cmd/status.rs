@@ -48,14 +48,17 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let tables = match &args.dataset {
         Some(dataset) => plan::tables(&session.project, dataset)?,
-        None => session.project.contracts().map(|contract| contract.table.clone()).filter(|table| table.layer != Layer::Raw).collect(),
+        None => {
+            session.project.contracts().map(|contract| contract.table.clone()).filter(|table| table.layer != Layer::Raw).collect()
+        }
     };
     let mut rows = Vec::new();
     for table in &tables {
         rows.extend(table_rows(&session, table, &args.windows)?);
     }
     let text = if rows.is_empty() { "nothing was ever run; `windrow run --dataset …` does".to_owned() } else { shown(&rows) };
-    let result = json!({"schema": RESULT_SCHEMA, "verb": "status", "run_id": session.run_id.as_str(), "exit_code": 0, "windows": rows});
+    let result =
+        json!({"schema": RESULT_SCHEMA, "verb": "status", "run_id": session.run_id.as_str(), "exit_code": 0, "windows": rows});
     reporter.result(&result, &text)?;
     Ok(0)
 }
@@ -110,9 +113,11 @@ fn row(session: &Session<'_>, table: &Table, window: &PartitionWindow, last: &Ep
         (None, Some(Decision::Retracted)) => "retracted",
         (None, _) => "not published",
     };
-    let reason = last.outcome.as_ref().and_then(|outcome| outcome.document().error.as_ref()).map(|error| {
-        error.code.as_ref().map_or_else(|| error.kind.clone(), |code| format!("{} {code}", error.kind))
-    });
+    let reason = last
+        .outcome
+        .as_ref()
+        .and_then(|outcome| outcome.document().error.as_ref())
+        .map(|error| error.code.as_ref().map_or_else(|| error.kind.clone(), |code| format!("{} {code}", error.kind)));
     let last_decision = decision(last).map_or_else(|| "undecided".to_owned(), |decision| decision.to_string());
     Ok(Row {
         table: table.to_string(),
@@ -142,7 +147,10 @@ fn is_stale(session: &Session<'_>, table: &Table, window: &PartitionWindow, head
 }
 
 fn shown(rows: &[Row]) -> String {
-    let mut lines = vec![format!("{:<24} {:<14} {:<30} {:>8} {:>6} {:>6}  {}", "TABLE", "WINDOW", "STATE", "ROWS", "FILES", "EPOCH", "LAST DECISION")];
+    let mut lines = vec![format!(
+        "{:<24} {:<14} {:<30} {:>8} {:>6} {:>6}  {}",
+        "TABLE", "WINDOW", "STATE", "ROWS", "FILES", "EPOCH", "LAST DECISION"
+    )];
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     for row in rows {
         let last = if row.last_epoch == 0 { "-".to_owned() } else { format!("{} (epoch {})", row.last, row.last_epoch) };

@@ -52,9 +52,12 @@ fn late_or_unchanged(
     let is_late = head.staged.document().inputs_sha256 != inputs;
     match raw.late {
         Late::Ignore if is_late && !session.force => Ok(Some(head.clone())),
-        Late::Fail if is_late && !session.force => Err(Error::new(ErrorKind::SchemaMismatch, "raw files of a published window changed, and the contract says `late: fail`")
-            .with("table", &clean.table)
-            .help("look at the files; `windrow run --force` computes the window again")),
+        Late::Fail if is_late && !session.force => Err(Error::new(
+            ErrorKind::SchemaMismatch,
+            "raw files of a published window changed, and the contract says `late: fail`",
+        )
+        .with("table", &clean.table)
+        .help("look at the files; `windrow run --force` computes the window again")),
         _ => Ok(None),
     }
 }
@@ -161,7 +164,8 @@ impl Job<'_> {
         }
         let number = gate::Number::whole(i128::from(rows_in));
         let observe = |check| gate::judge(check, Observation::Measured { number, sample: Vec::new() });
-        let verdict = gate::verdict(&self.session.run_id, &self.session.project.profile.name, checks.iter().map(observe).collect());
+        let verdict =
+            gate::verdict(&self.session.run_id, &self.session.project.profile.name, checks.iter().map(observe).collect());
         if verdict.status == Status::Pass {
             return Ok(());
         }
@@ -181,7 +185,8 @@ fn tolerates(policy: OnViolation, report: &ViolationReport, rows_in: u64) -> boo
 
 fn without_row(batch: &arrow_array::RecordBatch, row: usize) -> Result<arrow_array::RecordBatch> {
     let mask: arrow_array::BooleanArray = (0..batch.num_rows()).map(|index| Some(index != row)).collect();
-    arrow_select::filter::filter_record_batch(batch, &mask).map_err(|error| Error::internal("cannot drop a refused row").caused_by(error))
+    arrow_select::filter::filter_record_batch(batch, &mask)
+        .map_err(|error| Error::internal("cannot drop a refused row").caused_by(error))
 }
 
 /// Tells whether a head was computed from other raw files than are there now.
@@ -192,4 +197,3 @@ pub fn is_stale(head: &Head, found: &Discovery) -> Result<bool> {
     let entries: Vec<_> = found.inputs.iter().map(|input| input.entry()).collect();
     Ok(head.staged.document().inputs_sha256 != inputs_sha256(&entries)?)
 }
-

@@ -118,7 +118,12 @@ pub fn table_input(session: &Session<'_>, table: &Table, head: &Head) -> Result<
 ///
 /// # Errors
 /// What the store says.
-pub fn files_input(session: &Session<'_>, table: &Table, window: &PartitionWindow, keys: &[&str]) -> Result<(TableInput, Option<TempDir>)> {
+pub fn files_input(
+    session: &Session<'_>,
+    table: &Table,
+    window: &PartitionWindow,
+    keys: &[&str],
+) -> Result<(TableInput, Option<TempDir>)> {
     let contract = session.project.contract(table)?;
     let (files, download) = match session.lake.local_folder() {
         Some(folder) => (keys.iter().map(|key| folder.join(key)).collect(), None),
@@ -154,7 +159,8 @@ pub fn sql_name(table: &Table) -> String {
 pub fn transform(session: &Session<'_>, spec: &TransformSpec) -> Result<Box<dyn Transform>> {
     match &spec.kind {
         TransformKind::Sql(file) => {
-            let text = session.project.sql(file).ok_or_else(|| Error::misconfigured(format!("jobs/sql/{file} does not exist")))?;
+            let text =
+                session.project.sql(file).ok_or_else(|| Error::misconfigured(format!("jobs/sql/{file} does not exist")))?;
             Ok(Box::new(SqlTransform::new(format!("jobs/sql/{file}"), text)))
         }
         TransformKind::Rust(name) => Ok(Box::new(functions::registry().get(name)?)),

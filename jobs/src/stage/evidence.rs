@@ -37,14 +37,24 @@ pub fn quarantine_data(
     let findings = findings(session, report, rows_in, &place);
     let total = report.total();
     let message = format!("{total} violation{} of the contract in {rows_in} rows", if total == 1 { "" } else { "s" });
-    Ok(Error::new(kind, message).with("table", table.name()).with("window", claimed.window()).with("evidence", place).with_diagnostics(findings))
+    Ok(Error::new(kind, message)
+        .with("table", table.name())
+        .with("window", claimed.window())
+        .with("evidence", place)
+        .with_diagnostics(findings))
 }
 
 /// Puts an epoch aside because the gate answered FAIL, and returns the error that says so.
 ///
 /// # Errors
 /// What the store says; the answer itself is the `Ok` value.
-pub fn quarantine_gate(session: &Session<'_>, table: &LakeTable, claimed: &Claimed, gate: &GateResult, failure: Option<&ErrorClass>) -> Result<Error> {
+pub fn quarantine_gate(
+    session: &Session<'_>,
+    table: &LakeTable,
+    claimed: &Claimed,
+    gate: &GateResult,
+    failure: Option<&ErrorClass>,
+) -> Result<Error> {
     let shown = ErrorClass { kind: ErrorKind::QualityFailed, code: None };
     let body = json!({"gate": gate, "help": ErrorKind::QualityFailed.next_step()});
     let evidence = evidence(session, claimed, failure.unwrap_or(&shown), body);
@@ -61,7 +71,11 @@ pub fn quarantine_gate(session: &Session<'_>, table: &LakeTable, claimed: &Claim
 
 /// A failed check as a finding.
 pub fn gate_finding(check: &windrow_core::gate::CheckResult) -> Diagnostic {
-    let code = if check.observed.starts_with("not evaluated") { windrow_core::Code::CheckBroken } else { windrow_core::Code::CheckFailed };
+    let code = if check.observed.starts_with("not evaluated") {
+        windrow_core::Code::CheckBroken
+    } else {
+        windrow_core::Code::CheckFailed
+    };
     let title = format!("check `{}` observed {}, expected {}", check.id, check.observed, check.expected);
     let mut finding = Diagnostic::new(code, parse_place(&check.place), title);
     finding.notes.extend(check.sample.iter().map(|row| format!("row: {row}")));
@@ -96,7 +110,10 @@ fn evidence(session: &Session<'_>, claimed: &Claimed, class: &ErrorClass, body: 
 }
 
 fn violations_json(report: &ViolationReport, rows_in: u64) -> Value {
-    let counts: Vec<Value> = report.counts().map(|(code, column, count)| json!({"code": code.as_str(), "title": code.title(), "column": column, "count": count})).collect();
+    let counts: Vec<Value> = report
+        .counts()
+        .map(|(code, column, count)| json!({"code": code.as_str(), "title": code.title(), "column": column, "count": count}))
+        .collect();
     let listed: Vec<Value> = report.listed().iter().take(MAX_IN_EVIDENCE).map(violation_json).collect();
     json!({
         "rows_in": rows_in,
@@ -133,7 +150,11 @@ pub fn findings(session: &Session<'_>, report: &ViolationReport, rows_in: u64, e
         finding.place = Place::new(shown_file(session, &first.file), finding.place.line, finding.place.column);
         if count > 1 {
             let others: Vec<String> = listed.take(3).map(|other| other_place(first, other)).collect();
-            finding.notes.push(format!("{}{} in all", others.join(", "), if others.is_empty() { count.to_string() } else { format!("; {count}") }));
+            finding.notes.push(format!(
+                "{}{} in all",
+                others.join(", "),
+                if others.is_empty() { count.to_string() } else { format!("; {count}") }
+            ));
         }
         finding.help = Some(format!("windrow explain {code}"));
         findings.push(finding);

@@ -14,7 +14,12 @@ use super::curated;
 ///
 /// # Errors
 /// `Misconfigured` when nothing is staged, else what the store says. A check that cannot run is a FAIL.
-pub fn check(session: &Session<'_>, table: &Table, window: &PartitionWindow, epoch: Option<Epoch>) -> Result<(Epoch, GateResult)> {
+pub fn check(
+    session: &Session<'_>,
+    table: &Table,
+    window: &PartitionWindow,
+    epoch: Option<Epoch>,
+) -> Result<(Epoch, GateResult)> {
     let (lake_table, state) = staged_epoch(session, table, window, epoch)?;
     let Some((claim, staged)) = state.claim.as_ref().zip(state.staged.as_ref()) else {
         return Err(nothing_staged(table, window));

@@ -20,16 +20,23 @@ pub fn discover(session: &Session<'_>, raw: &Contract, window: &PartitionWindow)
         let marker = session.raw_pattern(marker, window);
         let markers = session.runtime.block_on(session.lake.list_inputs(&marker))?;
         if markers.inputs.is_empty() && markers.hidden.is_empty() {
-            return Err(Error::new(ErrorKind::InputMissing, format!("the marker {} is not there yet", session.shown(&format!("raw/{marker}"))))
-                .with("window", window)
-                .help(format!("the producer writes it when the window is complete; declared in {}", input.place)));
+            return Err(Error::new(
+                ErrorKind::InputMissing,
+                format!("the marker {} is not there yet", session.shown(&format!("raw/{marker}"))),
+            )
+            .with("window", window)
+            .help(format!("the producer writes it when the window is complete; declared in {}", input.place)));
         }
         found.inputs.retain(|file| !markers.inputs.contains(file));
     }
     let (have, need) = (found.inputs.len() as u64, input.min_files);
     if have < need {
         let place = session.shown(&format!("raw/{pattern}"));
-        let message = if have == 0 { format!("no raw file matches {place}") } else { format!("{have} of at least {need} raw files match {place}") };
+        let message = if have == 0 {
+            format!("no raw file matches {place}")
+        } else {
+            format!("{have} of at least {need} raw files match {place}")
+        };
         return Err(Error::new(ErrorKind::InputMissing, message)
             .with("window", window)
             .help(format!("wait for the files, or correct `input` in {}", input.place)));

@@ -85,7 +85,9 @@ pub fn stage(
     let sink = |part: EncodedPart| -> Result<()> {
         let rows = write::verify_part(&part.bytes, &schema)?;
         if rows != part.rows {
-            return Err(Error::internal("a written file holds another number of rows").with("expected", part.rows).with("found", rows));
+            return Err(Error::internal("a written file holds another number of rows")
+                .with("expected", part.rows)
+                .with("found", rows));
         }
         let stats: Vec<Value> = part.stats.iter().map(stats_json).collect();
         let stats = Value::Array(stats);
@@ -97,7 +99,8 @@ pub fn stage(
     let mut files = written.into_inner().map_err(|_| Error::internal("a writer thread failed"))?;
     files.sort_by_key(|file| file.path.number);
     let (count, bytes) = (files.len(), files.iter().map(|file| file.size).sum());
-    let contract_ref = ContractRef { id: contract.id.clone(), version: contract.version.clone(), sha256: contract.sha256.clone() };
+    let contract_ref =
+        ContractRef { id: contract.id.clone(), version: contract.version.clone(), sha256: contract.sha256.clone() };
     let output = Output { inputs, contract: contract_ref, rows, files };
     session.runtime.block_on(table.put_staged(claimed, output))?;
     Ok(StagedWindow { table: table.name().clone(), window: claimed.window(), epoch: claimed.epoch(), rows, files: count, bytes })

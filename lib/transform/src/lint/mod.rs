@@ -95,7 +95,7 @@ pub(crate) fn check_plan(
     tables: &[(String, SchemaRef)],
     findings: &mut Findings<'_>,
 ) -> Option<Schema> {
-    let frame = match plan_of_nulls(text, tables) {
+    let frame = match plan_over(text, tables, 1) {
         Ok(plan) => plan,
         Err(error) => {
             planner_refused(tree, error.message(), findings);
@@ -109,7 +109,12 @@ pub(crate) fn check_plan(
     if !findings.is_empty() {
         return None;
     }
-    match collect(frame).and_then(result_schema) {
+    let tried = match collect(frame) {
+        // A cast that refuses what an expression makes of nulls says nothing about the query: plan it over no rows.
+        Err(error) if error.message().starts_with("conversion from") => plan_over(text, tables, 0).and_then(collect),
+        tried => tried,
+    };
+    match tried.and_then(result_schema) {
         Ok(schema) => Some(schema),
         Err(error) => {
             planner_refused(tree, error.message(), findings);
@@ -118,10 +123,11 @@ pub(crate) fn check_plan(
     }
 }
 
-fn plan_of_nulls(text: &str, tables: &[(String, SchemaRef)]) -> Result<LazyFrame> {
+/// Plans a query over tables of so many rows of nulls.
+fn plan_over(text: &str, tables: &[(String, SchemaRef)], rows: usize) -> Result<LazyFrame> {
     let mut inputs = Inputs::new();
     for (name, schema) in tables {
-        inputs = inputs.with_batches(name, &nullable(schema), &[null_row(&nullable(schema))?])?;
+        inputs = inputs.with_batches(name, &nullable(schema), &[null_rows(&nullable(schema), rows)?])?;
     }
     plan_text(text, &inputs)
 }
@@ -131,10 +137,10 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
     std::sync::Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-fn null_row(schema: &SchemaRef) -> Result<RecordBatch> {
-    let columns = schema.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+fn null_rows(schema: &SchemaRef, rows: usize) -> Result<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| new_null_array(field.data_type(), rows)).collect();
     RecordBatch::try_new(schema.clone(), columns)
-        .map_err(|error| Error::new(ErrorKind::Internal, "no row of nulls for a schema").caused_by(error))
+        .map_err(|error| Error::new(ErrorKind::Internal, "no rows of nulls for a schema").caused_by(error))
 }
 
 fn result_schema(frame: DataFrame) -> Result<Schema> {
