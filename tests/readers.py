@@ -52,7 +52,7 @@ with tempfile.TemporaryDirectory() as folder:
         for reader, found in zip(("duckdb", "polars", "pyarrow"), counts(lake, layer)):
             assert found == expected, (layer, reader, found, expected)
             print(f"{layer}.flights: {reader} sees {sum(found.values())} rows in {len(found)} windows, as in the raw files")
-    revenue = duckdb.sql(f"SELECT sum(total_cents) FROM '{lake}/curated/store_revenue/*/*.parquet'").fetchone()[0]
-    raw = duckdb.sql(f"SELECT sum(order_total) FROM read_csv('{lake}/raw/orders/*/*.csv', all_varchar=false)").fetchone()[0]
+    revenue = duckdb.sql(f"SELECT sum(total_cents) FROM '{lake}/curated/store_revenue/*/*.parquet'").fetchall()[0][0]
+    raw = duckdb.sql(f"SELECT sum(order_total) FROM read_csv('{lake}/raw/orders/*/*.csv', all_varchar=false)").fetchall()[0][0]
     assert revenue == raw, (revenue, raw)
     print(f"curated.store_revenue: {revenue} cents, as in the raw files")

@@ -107,3 +107,15 @@ fn the_list_is_bounded_and_the_count_is_not() {
     let window = read_csv(vec![int("a"), text("b")], file);
     assert_eq!((window.report.listed().len(), window.report.total(), window.report.rejected_rows()), (10_000, 12_000, 12_000));
 }
+
+#[test]
+fn a_broken_rule_has_the_same_evidence_and_its_own_contract_line() {
+    let mut status = text("status");
+    status.rules.allowed = vec!["open".to_owned(), "paid".to_owned()];
+    status.rules_place = windrow_core::Place::new("c.yaml", 2, 1);
+    let window = read_csv(vec![required(int("id")), status], "id,status\n1,open\n2,lost\n,lost\n");
+    assert_eq!(found(&window), [(Code::NotAllowed, 3, 3), (Code::NullInRequired, 4, 1), (Code::NotAllowed, 4, 2)]);
+    assert_eq!(window.report.listed()[0].value.as_deref(), Some("lost"));
+    assert_eq!(window.report.listed()[0].contract.as_ref().unwrap().1, "reader:");
+    assert_eq!((rows(&window), window.report.rejected_rows()), (vec![vec!["1".to_owned(), "open".to_owned()]], 2));
+}

@@ -202,3 +202,12 @@ fn deep_nesting_in_ignored_values_is_no_danger() {
     let window = read_files(&contract, &[("a.jsonl", deep.as_bytes())], None);
     assert_eq!(window.rows_in, 1);
 }
+
+#[test]
+fn a_broken_rule_points_at_its_value() {
+    let mut status = text("status");
+    status.rules.allowed = vec!["open".to_owned()];
+    let window = read(vec![int("id"), status], "{\"id\":1,\"status\":\"lost\"}\n{\"status\":\"open\"}\nnull\n");
+    assert_eq!(found(&window)[0], (Code::NotAllowed, 1, 18));
+    assert_eq!((window.report.total(), rows(&window).len()), (2, 1));
+}
