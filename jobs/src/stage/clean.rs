@@ -136,7 +136,13 @@ impl Job<'_> {
                 Err(DeriveError::Other(error)) => return Err(error),
             };
             let row = failure.row;
-            let mut violation = Violation::of_file(Code::DerivedValue, chunk.origin.file().clone(), failure.message);
+            let may_be_shown = self.raw.properties.iter().all(windrow_core::contract::Property::may_be_shown);
+            let message = if may_be_shown {
+                failure.message
+            } else {
+                "the expression failed; its message may hold classified values".to_owned()
+            };
+            let mut violation = Violation::of_file(Code::DerivedValue, chunk.origin.file().clone(), message);
             violation.line = chunk.origin.line(row);
             violation.column = Some(failure.column.as_str().into());
             violation.contract = Some(self.clean.quote(&failure.place));

@@ -79,11 +79,23 @@ fn evaluate(
     let (input, _download) = curated::files_input(session, table.name(), window, &keys)?;
     let observed = windrow_transform::run_checks(checks, &input, &curated::params(contract, window)?);
     let mut observed: std::collections::BTreeMap<usize, Observation> = observed.into_iter().collect();
+    let may_be_shown = contract.properties.iter().all(windrow_core::contract::Property::may_be_shown);
     let judged = checks.iter().enumerate().map(|(index, check)| {
         let missing = || Observation::Broken("the check yielded nothing".to_owned());
-        gate::judge(check, observed.remove(&index).unwrap_or_else(missing))
+        let observation = observed.remove(&index).unwrap_or_else(missing);
+        gate::judge(check, if may_be_shown { observation } else { withheld(observation) })
     });
     Ok(gate::verdict(&session.run_id, &session.project.profile.name, judged.collect()))
+}
+
+/// An observation without values: SQL may select, rename or combine classified columns, so no part of a row is shown.
+fn withheld(observation: Observation) -> Observation {
+    match observation {
+        Observation::Measured { number, .. } => Observation::Measured { number, sample: Vec::new() },
+        Observation::Broken(_) => Observation::Broken(
+            "it failed on this data; the message is withheld because the table has classified columns".to_owned(),
+        ),
+    }
 }
 
 fn failed_checks(checks: &[Check], result: &GateResult) -> Vec<FailedCheck> {
