@@ -64,7 +64,8 @@ fn hot_paths(criterion: &mut Criterion) {
     group.bench_function(id("read_csv"), |bencher| bencher.iter(|| black_box(read_chunks(&data))));
 
     let chunks = read_chunks(&data);
-    let derivation = Derivation::compile(&data.clean, &schema::full_schema(&data.raw)).expect("a contract that compiles");
+    let derivation =
+        Derivation::compile(&data.clean, &schema::full_schema(&data.raw), schema::arrow_field).expect("a contract that compiles");
     let derive =
         |chunk: &Chunk| Chunk { batch: derivation.apply(&chunk.batch).expect("derivable"), origin: chunk.origin.clone() };
     group.bench_function(id("derive"), |bencher| bencher.iter(|| black_box(chunks.iter().map(derive).collect::<Vec<_>>())));

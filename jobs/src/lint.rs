@@ -45,7 +45,7 @@ fn table(project: &Project, contract: &Contract) -> Vec<Diagnostic> {
 /// The clean columns: where each comes from, and whether its type can hold it exactly.
 fn clean(project: &Project, contract: &Contract) -> Vec<Diagnostic> {
     let Some(raw) = project.contract_of(Layer::Raw, contract.dataset()) else { return Vec::new() };
-    windrow_transform::lint_derive(contract, &schema::full_schema(raw))
+    windrow_transform::lint_derive(contract, &schema::full_schema(raw), schema::arrow_field)
 }
 
 fn transform(project: &Project, contract: &Contract) -> Vec<Diagnostic> {

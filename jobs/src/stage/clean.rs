@@ -119,7 +119,7 @@ impl Job<'_> {
             let chunks: Result<Vec<Chunk>> = chunks.iter().map(|chunk| shape::project(self.clean, chunk)).collect();
             return Ok((chunks?, refused));
         }
-        let derivation = Derivation::compile(self.clean, &schema::full_schema(self.raw))?;
+        let derivation = Derivation::compile(self.clean, &schema::full_schema(self.raw), schema::arrow_field)?;
         let mut derived = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             derived.push(self.derive_chunk(&derivation, chunk, &mut refused)?);

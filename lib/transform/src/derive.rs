@@ -11,7 +11,6 @@ use windrow_core::contract::Property;
 use windrow_core::{Code, Contract, Diagnostic, Error, ErrorKind, Place, Result, suggest};
 
 use crate::bridge;
-use crate::declared;
 use crate::input::Inputs;
 use crate::lint::{Findings, Grain, check_plan, check_tree, columns_of, compare};
 use crate::parse::parse_expression;
@@ -21,6 +20,9 @@ use crate::transform::plan_text;
 
 /// The table name expressions stand in; they need not use it.
 const RAW: &str = "raw";
+
+/// The Arrow field of a declared property, as the engine stores it: `windrow_engine::schema::arrow_field`.
+pub type Declare = fn(&Property) -> Field;
 
 /// A value that could not be computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +89,11 @@ impl Derivation {
     ///
     /// # Errors
     /// `Misconfigured` with every finding of [`lint_derive`].
-    pub fn compile(contract: &Contract, raw: &Schema) -> Result<Self> {
+    pub fn compile(contract: &Contract, raw: &Schema, declare: Declare) -> Result<Self> {
         let mut columns = Vec::new();
         let mut findings = Vec::new();
         for property in derived_properties(contract) {
-            match compile_column(contract, property, raw) {
+            match compile_column(contract, property, raw, declare) {
                 Ok(column) => columns.push(column),
                 Err(list) => findings.extend(list),
             }
@@ -140,13 +142,13 @@ impl Derivation {
 ///
 /// # Errors
 /// Those of [`Derivation::compile`] and [`Derivation::apply`].
-pub fn derive(contract: &Contract, raw: &Schema, batch: &RecordBatch) -> Result<RecordBatch, DeriveError> {
-    Derivation::compile(contract, raw)?.apply(batch)
+pub fn derive(contract: &Contract, raw: &Schema, declare: Declare, batch: &RecordBatch) -> Result<RecordBatch, DeriveError> {
+    Derivation::compile(contract, raw, declare)?.apply(batch)
 }
 
 /// Every finding in the sources and expressions of a clean contract, at places inside the contract.
-pub fn lint_derive(contract: &Contract, raw: &Schema) -> Vec<Diagnostic> {
-    let columns = derived_properties(contract).map(|property| compile_column(contract, property, raw));
+pub fn lint_derive(contract: &Contract, raw: &Schema, declare: Declare) -> Vec<Diagnostic> {
+    let columns = derived_properties(contract).map(|property| compile_column(contract, property, raw, declare));
     columns.filter_map(std::result::Result::err).flatten().collect()
 }
 
@@ -155,8 +157,8 @@ fn derived_properties(contract: &Contract) -> impl Iterator<Item = &Property> {
     contract.properties.iter().filter(|property| !property.partitioned || property.logic.is_some() || property.source.is_some())
 }
 
-fn compile_column(contract: &Contract, property: &Property, raw: &Schema) -> Result<Column, Vec<Diagnostic>> {
-    let field = declared::field(property);
+fn compile_column(contract: &Contract, property: &Property, raw: &Schema, declare: Declare) -> Result<Column, Vec<Diagnostic>> {
+    let field = declare(property);
     let origin = match &property.logic {
         Some((text, place)) => compile_expression(text, place, raw, &field)?,
         None => compile_copy(contract, property, raw, &field)?,

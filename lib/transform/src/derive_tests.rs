@@ -3,6 +3,7 @@
 use arrow_array::{Array, Date32Array, Int64Array};
 use windrow_core::contract::{DataType, OnViolation, Output, TimePattern, ValueRules, WindowRule};
 use windrow_core::{Grain as WindowGrain, Layer, Table};
+use windrow_engine::schema::arrow_field;
 
 use super::*;
 use crate::fixture::{batch, decimals, schema, texts};
@@ -59,11 +60,14 @@ fn date() -> DataType {
 
 fn one(data_type: DataType, logic: &str) -> Result<ArrayRef, DeriveError> {
     let contract = contract(vec![property("x", data_type, Some(logic))]);
-    derive(&contract, &schema(), &batch()).map(|batch| batch.column(0).clone())
+    derive(&contract, &schema(), arrow_field, &batch()).map(|batch| batch.column(0).clone())
 }
 
 fn findings(data_type: DataType, logic: &str) -> Vec<String> {
-    lint_derive(&contract(vec![property("x", data_type, Some(logic))]), &schema()).iter().map(Diagnostic::one_line).collect()
+    lint_derive(&contract(vec![property("x", data_type, Some(logic))]), &schema(), arrow_field)
+        .iter()
+        .map(Diagnostic::one_line)
+        .collect()
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn columns_are_named_and_ordered_as_declared_and_rows_stay() {
     partition.partitioned = true;
     let contract =
         contract(vec![property("label", TEXT, Some("id || '-' || tiny")), copied, partition, property("id", I64, None)]);
-    let result = derive(&contract, &schema(), &batch()).unwrap();
+    let result = derive(&contract, &schema(), arrow_field, &batch()).unwrap();
     let names: Vec<String> = result.schema().fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["label", "amount", "id"]);
     assert_eq!(texts(&result, 0), [format!("{}-1", i64::MAX), "2-2".into(), "3-12".into()]);
@@ -135,7 +139,7 @@ fn findings_stand_inside_the_contract() {
 
 #[test]
 fn a_copy_of_a_missing_or_other_typed_column_is_refused() {
-    let list = lint_derive(&contract(vec![property("pricee", I64, None), property("price", I64, None)]), &schema());
+    let list = lint_derive(&contract(vec![property("pricee", I64, None), property("price", I64, None)]), &schema(), arrow_field);
     let lines: Vec<String> =
         list.iter().map(|finding| format!("{} | {}", finding.title, finding.help.clone().unwrap())).collect();
     assert_eq!(
@@ -153,6 +157,6 @@ fn a_large_batch_keeps_its_order() {
     let expected = Int64Array::from_iter_values(ids.values().iter().map(|id| id * 2));
     let raw = RecordBatch::try_from_iter([("id", Arc::new(ids) as ArrayRef)]).unwrap();
     let contract = contract(vec![property("x", I64, Some("id * 2"))]);
-    let result = derive(&contract, &raw.schema(), &raw).unwrap();
+    let result = derive(&contract, &raw.schema(), arrow_field, &raw).unwrap();
     assert_eq!(result.column(0).as_any().downcast_ref::<Int64Array>().unwrap(), &expected);
 }

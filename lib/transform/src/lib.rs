@@ -12,7 +12,6 @@
 pub mod bridge;
 pub mod check;
 mod check_sql;
-mod declared;
 pub mod derive;
 mod failure;
 #[cfg(test)]
@@ -28,7 +27,7 @@ pub mod text;
 pub mod transform;
 
 pub use check::{lint_checks, run_checks};
-pub use derive::{Derivation, DeriveError, DeriveFailure, derive, lint_derive};
+pub use derive::{Declare, Derivation, DeriveError, DeriveFailure, derive, lint_derive};
 pub use input::{Inputs, TableInput};
 pub use lint::lint_select;
 pub use params::Params;
