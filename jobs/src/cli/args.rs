@@ -14,28 +14,63 @@ use crate::runtime;
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// Project folder [default: the nearest folder upwards with windrow.toml]
-    #[arg(long, value_name = "DIR", env = "WINDROW_PROJECT", global = true, help_heading = "Common options")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "WINDROW_PROJECT",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Common options"
+    )]
     pub project: Option<PathBuf>,
     /// Lake folder, instead of the one in windrow.toml
-    #[arg(long, value_name = "DIR", env = "WINDROW_LAKE", global = true, help_heading = "Common options")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "WINDROW_LAKE",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Common options"
+    )]
     pub lake: Option<String>,
     /// Threshold profile in quality/profiles, instead of the one in windrow.toml
-    #[arg(long, value_name = "NAME", env = "WINDROW_PROFILE", global = true, help_heading = "Common options")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "WINDROW_PROFILE",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Common options"
+    )]
     pub profile: Option<String>,
-    /// Form of the result on stdout
-    #[arg(long, value_enum, default_value_t = OutputFormat::Table, env = "WINDROW_OUTPUT", global = true, help_heading = "Common options")]
+    /// Form of the result on stdout: table or json
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = OutputFormat::Table, env = "WINDROW_OUTPUT", hide_env_values = true, global = true, help_heading = "Common options")]
     pub output: OutputFormat,
-    /// Form of progress and messages on stderr
-    #[arg(long, value_enum, default_value_t = LogFormat::Pretty, env = "WINDROW_LOG_FORMAT", global = true, help_heading = "Common options")]
+    /// Form of progress and messages on stderr: pretty or json
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = LogFormat::Pretty, env = "WINDROW_LOG_FORMAT", hide_env_values = true, global = true, help_heading = "Common options")]
     pub log_format: LogFormat,
     /// Also write the result as JSON to this file
-    #[arg(long, value_name = "FILE", env = "WINDROW_RESULT_URI", global = true, help_heading = "Common options")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WINDROW_RESULT_URI",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Common options"
+    )]
     pub result_uri: Option<PathBuf>,
     /// Id of the run, for logs and documents [default: a new one]
-    #[arg(long, value_name = "ID", env = "WINDROW_RUN_ID", global = true, help_heading = "Common options")]
+    #[arg(
+        long,
+        value_name = "ID",
+        env = "WINDROW_RUN_ID",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Common options"
+    )]
     pub run_id: Option<RunId>,
     /// Say nothing on stderr but errors
-    #[arg(short, long, env = "WINDROW_QUIET", global = true, help_heading = "Common options")]
+    #[arg(short, long, env = "WINDROW_QUIET", hide_env_values = true, global = true, help_heading = "Common options")]
     pub quiet: bool,
 }
 
@@ -61,16 +96,16 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Args)]
 pub struct WindowArgs {
     /// One window: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM, by the clock of the contract's zone
-    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", conflicts_with_all = ["from", "to", "last"])]
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true, conflicts_with_all = ["from", "to", "last"])]
     pub window: Option<PartitionWindow>,
     /// First window of a range
-    #[arg(long, value_name = "WINDOW", env = "WINDROW_FROM", requires = "to")]
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_FROM", hide_env_values = true, requires = "to")]
     pub from: Option<PartitionWindow>,
     /// End of the range, exclusive
-    #[arg(long, value_name = "WINDOW", env = "WINDROW_TO", requires = "from")]
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_TO", hide_env_values = true, requires = "from")]
     pub to: Option<PartitionWindow>,
     /// The last complete windows up to now: 7d, 24h or 3m
-    #[arg(long, value_name = "N", env = "WINDROW_LAST", conflicts_with_all = ["from", "to"])]
+    #[arg(long, value_name = "N", env = "WINDROW_LAST", hide_env_values = true, conflicts_with_all = ["from", "to"])]
     pub last: Option<String>,
 }
 
@@ -132,10 +167,10 @@ fn last_windows(text: &str, rule: &WindowRule) -> Result<Vec<PartitionWindow>> {
 #[derive(Clone, Debug, Args)]
 pub struct TableArgs {
     /// Dataset
-    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
     pub dataset: DatasetName,
     /// One window: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM, by the clock of the contract's zone
-    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW")]
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
     pub window: PartitionWindow,
 }
 
@@ -143,10 +178,10 @@ pub struct TableArgs {
 #[derive(Clone, Debug, Args)]
 pub struct EpochArgs {
     /// Layer: clean or curated
-    #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER")]
+    #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER", hide_env_values = true)]
     pub layer: Layer,
     /// Epoch [default: the newest staged one]
-    #[arg(long, value_name = "N", env = "WINDROW_EPOCH", value_parser = parse_epoch)]
+    #[arg(long, value_name = "N", env = "WINDROW_EPOCH", hide_env_values = true, value_parser = parse_epoch)]
     pub epoch: Option<Epoch>,
 }
 

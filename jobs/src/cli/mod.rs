@@ -15,18 +15,18 @@ use crate::report::Reporter;
 
 const EXAMPLES: &str = "\
 Examples:
-  windrow demo ./demo                                            write an example project and run it
-  windrow run --dataset flights --from 2013-01-01 --to 2013-01-08   seven windows, end exclusive
-  windrow status --dataset flights                               what is published, quarantined, missing
-  windrow replay --dataset flights                               run failed windows again
-  windrow contract lint                                          check contracts, SQL and checks
+  windrow demo ./demo                        write an example project and run it
+  windrow run --dataset flights --from 2013-01-01 --to 2013-01-08      (end exclusive)
+  windrow status --dataset flights           what is published, stale, quarantined
+  windrow replay --dataset flights           run failed windows again
+  windrow contract lint                      check contracts, SQL and checks
 
-Exit codes: 0 ok · 64 usage · 65 bad data · 66 input missing · 70 defect · 71 memory · 73 fenced · 75 transient
-            77 access denied · 78 misconfigured · 80 quality gate failed · 143 interrupted";
+Exit codes: 0 ok, 64 usage, 65 bad data, 66 input missing, 70 defect, 71 memory,
+  73 fenced, 75 transient, 77 access denied, 78 misconfigured, 80 gate failed, 143 interrupted";
 
 /// Windowed raw → clean → curated transforms, published atomically as Parquet, without Spark.
 #[derive(Debug, Parser)]
-#[command(name = "windrow", version, about, after_help = EXAMPLES, max_term_width = 120, propagate_version = true)]
+#[command(name = "windrow", version, about = "Windowed raw → clean → curated transforms, published atomically as Parquet", after_help = EXAMPLES, max_term_width = 110, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -27,19 +27,19 @@ enum Action {
     /// List everything in quarantine
     List {
         /// Dataset [default: all]
-        #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+        #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
         dataset: Option<DatasetName>,
     },
     /// Show the newest evidence of a window
     Show {
         /// Dataset
-        #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+        #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
         dataset: DatasetName,
         /// Window
-        #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW")]
+        #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
         window: PartitionWindow,
         /// Layer [default: the first that has evidence]
-        #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER")]
+        #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER", hide_env_values = true)]
         layer: Option<Layer>,
     },
 }

@@ -18,7 +18,7 @@ use super::run::{summarise, walk_windows};
   windrow replay --dataset flights --window 2013-01-02")]
 pub struct Args {
     /// Dataset, with everything it reads
-    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
     dataset: DatasetName,
     #[command(flatten)]
     windows: WindowArgs,

@@ -20,12 +20,12 @@ use crate::{lint, plan};
   windrow run --dataset orders --last 7d --output json")]
 pub struct Args {
     /// Dataset: its curated table if it has one, with everything it reads
-    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
     pub dataset: DatasetName,
     #[command(flatten)]
     pub(crate) windows: WindowArgs,
     /// Compute windows again although nothing changed
-    #[arg(long, env = "WINDROW_FORCE")]
+    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true)]
     pub force: bool,
     #[command(flatten)]
     pub(crate) common: Common,

@@ -28,7 +28,7 @@ pub struct RawToCleanArgs {
     #[command(flatten)]
     table: TableArgs,
     /// Compute the window again although nothing changed
-    #[arg(long, env = "WINDROW_FORCE")]
+    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true)]
     force: bool,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -41,7 +41,7 @@ pub struct CleanToCuratedArgs {
     #[command(flatten)]
     table: TableArgs,
     /// Compute the window again although nothing changed
-    #[arg(long, env = "WINDROW_FORCE")]
+    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true)]
     force: bool,
     #[command(flatten)]
     pub(crate) common: Common,

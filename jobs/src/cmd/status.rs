@@ -18,7 +18,7 @@ use crate::stage::{clean, input};
 #[command(after_help = "Examples:\n  windrow status\n  windrow status --dataset flights --from 2013-01-01 --to 2013-01-08")]
 pub struct Args {
     /// Dataset, with everything it reads [default: all]
-    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET")]
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
     dataset: Option<DatasetName>,
     #[command(flatten)]
     windows: WindowArgs,

@@ -176,8 +176,8 @@ impl FromStr for PartitionWindow {
     fn from_str(text: &str) -> Result<Self> {
         let refused = || {
             let shown: String = text.chars().take(40).collect();
-            Error::new(ErrorKind::Usage, format!("`{}` is not a window", shown.escape_debug()))
-                .help("write YYYY-MM-DD for a day, YYYY-MM-DDTHH for an hour, YYYY-MM for a month")
+            let forms = "write YYYY-MM-DD for a day, YYYY-MM-DDTHH for an hour, YYYY-MM for a month";
+            Error::new(ErrorKind::Usage, format!("`{}` is not a window: {forms}", shown.escape_debug()))
         };
         let (grain, template) = match text.len() {
             7 => (Grain::Month, "0000-00"),
