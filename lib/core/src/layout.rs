@@ -4,6 +4,7 @@
 //! {lake}/store/{layer}/{dataset}/format.json
 //! {lake}/store/{layer}/{dataset}/ledger/{window}/{epoch}.{claim|staged|check|outcome}.json
 //! {lake}/store/{layer}/{dataset}/data/{column}={window}/e{epoch}-{attempt}/part-{nnnnn}-{sha256:16}.parquet
+//! {lake}/store/tmp/create/{nonce:16}                                          an object before it is complete, local lakes only
 //! {lake}/store/tmp/{layer}/{dataset}/{window}/{epoch}-{attempt}-{nonce:16}    a view on its way, local lakes only
 //! {lake}/quarantine/{layer}/{dataset}/{window}/{epoch}-{attempt}/{evidence.json|rejects.parquet}
 //! {lake}/{layer}/{dataset}/{column}={window}/part-00000.parquet     the live view
@@ -216,6 +217,11 @@ pub enum Key {
         /// Tells apart several processes that set the same view.
         nonce: u64,
     },
+    /// An object of a local lake before it is complete and linked to its own name.
+    CreateTemp {
+        /// Tells apart all writers of the lake.
+        nonce: u64,
+    },
 }
 
 impl fmt::Display for Key {
@@ -236,6 +242,7 @@ impl fmt::Display for Key {
             Key::ViewTemp { table, window, epoch, attempt, nonce } => {
                 write!(f, "store/tmp/{}/{}/{window}/{epoch}-{attempt}-{nonce:016x}", table.layer, table.dataset)
             }
+            Key::CreateTemp { nonce } => write!(f, "store/tmp/create/{nonce:016x}"),
         }
     }
 }
@@ -245,6 +252,7 @@ impl Key {
     pub fn parse(text: &str) -> Option<Key> {
         let segments: Vec<&str> = text.split('/').collect();
         match segments.as_slice() {
+            ["store", "tmp", "create", nonce] => Some(Key::CreateTemp { nonce: parse_nonce(nonce)? }),
             ["store", "tmp", layer, dataset, window, name] => {
                 let (attempt, nonce) = name.rsplit_once('-')?;
                 let ((epoch, attempt), nonce) = (parse_attempt_dir(attempt)?, parse_nonce(nonce)?);

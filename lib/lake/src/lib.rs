@@ -34,6 +34,7 @@
 
 mod classify;
 mod discovery;
+mod durable;
 mod history;
 mod ledger;
 mod local;

@@ -1,14 +1,16 @@
 //! What only a local disk can do: durable writes, views replaced by rename, and seeing names the store hides.
 //!
-//! The store's own put and copy leave `#1` siblings in the target folder while they work, which a glob would read, so
-//! views are linked in `store/tmp/` and renamed from there.
+//! The store's own put and copy leave `#1` siblings in the target folder while they work, which a glob would read and a
+//! kill would leave behind, and they link a file before it is flushed. So objects are written, and views linked, in
+//! `store/tmp/`, and moved from there.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::io_error;
@@ -52,6 +54,28 @@ impl LocalRoot {
 
     fn is_synced(&self, folder: &Path) -> bool {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(folder)
+    }
+
+    /// Creates a file with all its bytes in one step that survives a power cut: written and flushed under one of the
+    /// free names of `temps`, then linked to its own. A file that exists is left alone, with `AlreadyExists`.
+    pub(crate) fn create(&self, key: &str, parts: &[Bytes], temps: impl Iterator<Item = String>) -> io::Result<()> {
+        let target = self.file(key);
+        for temp in temps {
+            let staging = self.file(&temp);
+            for folder in [staging.parent(), target.parent()].into_iter().flatten() {
+                fs::create_dir_all(folder)?;
+            }
+            let mut file = match File::options().write(true).create_new(true).open(&staging) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                opened => opened?,
+            };
+            let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());
+            let linked = written.and_then(|()| fs::hard_link(&staging, &target));
+            // What stays behind when this fails, or after a kill, is never read and can be removed at any time.
+            let _ = fs::remove_file(&staging);
+            return linked;
+        }
+        Err(io::Error::other("no free name below store/tmp/create"))
     }
 
     /// Makes `view` a link to (or copy of) `source` in one atomic step, by way of a name of `temps` that is free.

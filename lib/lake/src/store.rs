@@ -15,6 +15,7 @@ use windrow_core::layout::Key;
 use windrow_core::{Error, Result};
 
 use crate::classify::{io_error, store_error};
+use crate::durable::DurableStore;
 use crate::local::LocalRoot;
 use crate::put_once::RetryPolicy;
 
@@ -44,6 +45,7 @@ impl Lake {
         let root = folder.canonicalize().map_err(|error| io_error("cannot open the lake's folder", &shown, error))?;
         let store =
             LocalFileSystem::new_with_prefix(&root).map_err(|error| store_error("cannot open the lake", &shown, error))?;
+        let store = DurableStore::new(store, LocalRoot::new(root.clone()));
         Ok(Lake::with_store(Arc::new(store), Some(root), RetryPolicy::default()))
     }
 
