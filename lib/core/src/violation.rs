@@ -58,6 +58,7 @@ impl Violation {
     /// The sentence: title, column.
     pub fn title(&self) -> String {
         match &self.column {
+            Some(column) if self.code.as_str().starts_with("W01") => format!("{}: `{column}`", self.code.title()),
             Some(column) => format!("{} in column `{column}`", self.code.title()),
             None => self.code.title().to_owned(),
         }

@@ -1,8 +1,8 @@
 //! What only a local disk can do: durable writes, views replaced by rename, and seeing names the store hides.
 //!
 //! The store's own put and copy leave `#1` siblings in the target folder while they work, which a glob would read and a
-//! kill would leave behind, and they link a file before it is flushed. So objects are written, and views linked, in
-//! `store/tmp/`, and moved from there.
+//! kill would leave behind, and they link a file before it is flushed. So objects and views are
+//! written in `store/tmp/`, and moved from there.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -78,27 +78,24 @@ impl LocalRoot {
         Err(io::Error::other("no free name below store/tmp/create"))
     }
 
-    /// Makes `view` a link to (or copy of) `source` in one atomic step, by way of a name of `temps` that is free.
+    /// Makes `view` a copy of `source` in one atomic step, by way of a name of `temps` that is free.
     ///
-    /// A name in use is never written to: it may be a link to a published file, or another process's.
+    /// A name in use is never written to: it is another process's.
     pub(crate) fn replace(&self, source: &str, temps: impl Iterator<Item = String>, view: &str) -> Result<()> {
         let (from, to) = (self.file(source), self.file(view));
         for temp in temps {
             let staging = self.file(&temp);
-            if same_file(&from, &to) {
-                return Ok(());
-            }
             for folder in [staging.parent(), to.parent()].into_iter().flatten() {
                 fs::create_dir_all(folder).map_err(|error| io_error("cannot create the folder of the view", view, error))?;
             }
-            match link_or_copy(&from, &staging) {
+            match copy_new(&from, &staging) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 linked => linked.map_err(|error| io_error("cannot stage the view", view, error))?,
             }
             match fs::rename(&staging, &to) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 renamed => {
-                    // A rename onto a link of the same file succeeds and leaves the old name behind.
+                    // Only there when the rename failed.
                     let _ = fs::remove_file(&staging);
                     return renamed.map_err(|error| io_error("cannot replace the view", view, error));
                 }
@@ -113,11 +110,6 @@ impl LocalRoot {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("cannot remove the view", view, error)),
             _ => Ok(()),
         }
-    }
-
-    /// Tells whether two keys are links to one file.
-    pub(crate) fn is_same_file(&self, a: &str, b: &str) -> bool {
-        same_file(&self.file(a), &self.file(b))
     }
 
     /// Refuses names below a folder that the store would hide without a word: `name#1`, dangling links, and names that
@@ -165,28 +157,11 @@ fn unlistable(path: &Path) -> Option<&'static str> {
     (!path.exists()).then_some("it is a link to nothing")
 }
 
-/// Links, or copies where the file system has no links; refuses a name in use.
-fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => Err(error),
-        Err(_) => {
-            let mut copy = File::options().write(true).create_new(true).open(to)?;
-            io::copy(&mut File::open(from)?, &mut copy).map(|_| ())
-        }
-        Ok(()) => Ok(()),
-    }
-}
-
-#[cfg(unix)]
-fn same_file(a: &Path, b: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (fs::metadata(a), fs::symlink_metadata(b)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn same_file(_: &Path, _: &Path) -> bool {
-    false
+/// Copies and flushes; refuses a name in use. A link would be cheaper, but whoever writes into the view in place would then
+/// write into the published file.
+fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut copy = File::options().write(true).create_new(true).open(to)?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()
 }

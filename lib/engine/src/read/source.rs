@@ -87,7 +87,11 @@ impl Stored {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
-            let read = self.fetch(self.end)?;
+            let read = match self.fetch(self.end) {
+                // The store's own error, which knows whether access was denied or the network failed.
+                Err(shown) => return Err(self.failure.take().unwrap_or(shown)),
+                Ok(read) => read,
+            };
             if read == 0 {
                 break;
             }

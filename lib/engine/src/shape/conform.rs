@@ -110,6 +110,10 @@ impl<'a> Plan<'a> {
             }
         }
         found.sort_by_key(|(row, _)| *row);
+        // A row of another window is so in its partition column and its window column alike: one cause, said once.
+        found.dedup_by(|(row, next), (first_row, first)| {
+            row == first_row && next.code == Code::OutsideWindow && first.code == Code::OutsideWindow
+        });
         let (mask, rejected) = keep_mask(batch.num_rows(), &found);
         let mut report = ViolationReport::default();
         report.count_rejected_rows(rejected);
