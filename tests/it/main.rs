@@ -3,6 +3,16 @@
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod cycle;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod gate;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod parquet_files;
 #[cfg(test)]
 mod support;
