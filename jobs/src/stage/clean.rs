@@ -14,7 +14,7 @@ use windrow_transform::{Derivation, DeriveError};
 use crate::session::Session;
 
 use super::staging::{self, Stage};
-use super::{evidence, input};
+use super::{HIDDEN, evidence, input};
 
 /// Computes the clean output of a window from its raw files, staged.
 ///
@@ -136,12 +136,8 @@ impl Job<'_> {
                 Err(DeriveError::Other(error)) => return Err(error),
             };
             let row = failure.row;
-            let may_be_shown = self.raw.properties.iter().all(windrow_core::contract::Property::may_be_shown);
-            let message = if may_be_shown {
-                failure.message
-            } else {
-                "the expression failed; its message may hold classified values".to_owned()
-            };
+            let is_hidden = self.raw.has_classified() || self.clean.has_classified();
+            let message = if is_hidden { HIDDEN.to_owned() } else { failure.message };
             let mut violation = Violation::of_file(Code::DerivedValue, chunk.origin.file().clone(), message);
             violation.line = chunk.origin.line(row);
             violation.column = Some(failure.column.as_str().into());

@@ -16,8 +16,8 @@ use crate::functions;
 use crate::runtime;
 use crate::session::Session;
 
-use super::evidence;
 use super::staging::{self, Stage};
+use super::{HIDDEN, evidence};
 
 /// Computes the curated output of a window from its inputs' heads, staged.
 ///
@@ -95,7 +95,8 @@ fn compute(
         downloads.extend(download);
     }
     let inputs = Inputs::from_tables(&tables)?;
-    let batches = windrow_transform::run(transform(session, spec)?.as_ref(), &inputs, &params(contract, window)?)?;
+    let batches = windrow_transform::run(transform(session, spec)?.as_ref(), &inputs, &params(contract, window)?);
+    let batches = batches.or_else(|error| Err(shown_error(session, contract, spec, error)?))?;
     let batch = match batches.first() {
         Some(first) => arrow_select::concat::concat_batches(&first.schema(), &batches),
         None => Ok(arrow_array::RecordBatch::new_empty(Arc::new(schema::full_schema(contract)))),
@@ -103,6 +104,15 @@ fn compute(
     let batch = batch.map_err(|error| Error::internal("cannot join the result's batches").caused_by(error))?;
     drop(downloads);
     Ok(Chunk { batch, origin: Origin::new(format!("{} {window}", contract.table).into(), 1) })
+}
+
+/// The engine's error; without its words when a table it speaks of has classified columns.
+fn shown_error(session: &Session<'_>, contract: &Contract, spec: &TransformSpec, error: Error) -> Result<Error> {
+    let mut is_hidden = contract.has_classified();
+    for input in &spec.inputs {
+        is_hidden |= session.project.contract(input)?.has_classified();
+    }
+    Ok(if is_hidden { Error::new(error.kind(), HIDDEN).with("table", &contract.table) } else { error })
 }
 
 /// The files of a head as SQL reads them; a lake that is no folder is read through a temporary copy.

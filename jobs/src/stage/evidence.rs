@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use windrow_core::gate::GateResult;
+use windrow_core::gate::{GateResult, Severity};
 use windrow_core::ledger::ErrorClass;
-use windrow_core::violation::ViolationReport;
-use windrow_core::{Diagnostic, Error, ErrorKind, Place, Result, Violation};
+use windrow_core::violation::{MAX_LISTED, ViolationReport};
+use windrow_core::{Code, Diagnostic, Error, ErrorKind, Place, Result, Violation};
 use windrow_engine::rejects;
 use windrow_lake::{Claimed, LakeTable};
 
@@ -71,13 +71,12 @@ pub fn quarantine_gate(
 
 /// A failed check as a finding.
 pub fn gate_finding(check: &windrow_core::gate::CheckResult) -> Diagnostic {
-    let code = if check.observed.starts_with("not evaluated") {
-        windrow_core::Code::CheckBroken
-    } else {
-        windrow_core::Code::CheckFailed
-    };
+    let code = if check.observed.starts_with("not evaluated") { Code::CheckBroken } else { Code::CheckFailed };
     let title = format!("check `{}` observed {}, expected {}", check.id, check.observed, check.expected);
     let mut finding = Diagnostic::new(code, parse_place(&check.place), title);
+    if check.severity == Severity::Warning {
+        finding.notes.push("a warning: it blocks nothing".to_owned());
+    }
     finding.notes.extend(check.sample.iter().map(|row| format!("row: {row}")));
     finding
 }
@@ -145,7 +144,10 @@ pub fn findings(session: &Session<'_>, report: &ViolationReport, rows_in: u64, e
     for (code, column, count) in report.counts().take(MAX_GROUPS) {
         let same = |violation: &&Violation| violation.code == code && violation.column.as_deref() == column;
         let mut listed = report.listed().iter().filter(same);
-        let Some(first) = listed.next() else { continue };
+        let Some(first) = listed.next() else {
+            findings.push(unlisted(code, column, count));
+            continue;
+        };
         let mut finding = first.to_diagnostic();
         finding.place = Place::new(shown_file(session, &first.file), finding.place.line, finding.place.column);
         if count > 1 {
@@ -167,10 +169,22 @@ pub fn findings(session: &Session<'_>, report: &ViolationReport, rows_in: u64, e
             last.notes.push(format!("{rejected} of {rows_in} rows ({share} %) are refused"));
         }
         if !evidence.is_empty() {
-            last.notes.push(format!("all of them, row by row: {}", evidence.replace("evidence.json", "rejects.parquet")));
+            let listed = report.listed().len();
+            let all =
+                if listed as u64 == report.total() { "all of them".to_owned() } else { format!("the first {listed} of them") };
+            last.notes.push(format!("{all}, row by row: {}", evidence.replace("evidence.json", "rejects.parquet")));
         }
     }
     findings
+}
+
+/// A group whose offences all came after the list was full: what and how many is known, where is not.
+fn unlisted(code: Code, column: Option<&str>, count: u64) -> Diagnostic {
+    let counted = Violation { column: column.map(Into::into), ..Violation::of_file(code, "", "") };
+    let mut finding = Diagnostic::new(code, Place::file("raw files of the window"), counted.title());
+    finding.notes.push(format!("{count} in all, none of them among the first {MAX_LISTED} violations, which are listed"));
+    finding.help = Some(format!("windrow explain {code}"));
+    finding
 }
 
 fn shown_file(session: &Session<'_>, key: &str) -> String {

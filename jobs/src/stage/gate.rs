@@ -8,7 +8,7 @@ use windrow_lake::{EpochState, LakeTable};
 
 use crate::session::Session;
 
-use super::curated;
+use super::{HIDDEN, curated};
 
 /// Runs the gate on a staged epoch and records PASS or FAIL. A FAIL is a result, not an error.
 ///
@@ -78,23 +78,21 @@ fn evaluate(
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let (input, _download) = curated::files_input(session, table.name(), window, &keys)?;
     let observed = windrow_transform::run_checks(checks, &input, &curated::params(contract, window)?);
-    let mut observed: std::collections::BTreeMap<usize, Observation> = observed.into_iter().collect();
-    let may_be_shown = contract.properties.iter().all(windrow_core::contract::Property::may_be_shown);
+    let observed =
+        observed.into_iter().map(|(index, seen)| (index, if contract.has_classified() { without_values(seen) } else { seen }));
+    let mut observed: std::collections::BTreeMap<usize, Observation> = observed.collect();
     let judged = checks.iter().enumerate().map(|(index, check)| {
         let missing = || Observation::Broken("the check yielded nothing".to_owned());
-        let observation = observed.remove(&index).unwrap_or_else(missing);
-        gate::judge(check, if may_be_shown { observation } else { withheld(observation) })
+        gate::judge(check, observed.remove(&index).unwrap_or_else(missing))
     });
     Ok(gate::verdict(&session.run_id, &session.project.profile.name, judged.collect()))
 }
 
-/// An observation without values: SQL may select, rename or combine classified columns, so no part of a row is shown.
-fn withheld(observation: Observation) -> Observation {
-    match observation {
+/// What a check saw, without its rows: SQL can rename and combine columns, so no name in them tells what is classified.
+fn without_values(seen: Observation) -> Observation {
+    match seen {
         Observation::Measured { number, .. } => Observation::Measured { number, sample: Vec::new() },
-        Observation::Broken(_) => Observation::Broken(
-            "it failed on this data; the message is withheld because the table has classified columns".to_owned(),
-        ),
+        Observation::Broken(_) => Observation::Broken(HIDDEN.to_owned()),
     }
 }
 

@@ -13,3 +13,6 @@ pub mod input;
 pub mod publish;
 pub mod staging;
 pub mod walk;
+
+/// Stands for an engine's message about a table with classified columns: such messages quote values.
+const HIDDEN: &str = "the reason is not shown, because it could hold classified values";

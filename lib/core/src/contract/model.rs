@@ -58,6 +58,11 @@ impl Contract {
         &self.table.dataset
     }
 
+    /// Tells whether values of any column, nested ones included, must not be shown.
+    pub fn has_classified(&self) -> bool {
+        self.properties.iter().any(Property::has_classified)
+    }
+
     /// The layer the contract belongs to.
     pub fn layer(&self) -> Layer {
         self.table.layer
@@ -130,6 +135,15 @@ impl Property {
     /// Tells whether values may be shown in messages and evidence.
     pub fn may_be_shown(&self) -> bool {
         self.classification.as_deref().is_none_or(|class| class.eq_ignore_ascii_case("public"))
+    }
+
+    fn has_classified(&self) -> bool {
+        let inside = match &self.data_type {
+            DataType::Struct(properties) => properties.iter().any(Property::has_classified),
+            DataType::List(item) => item.has_classified(),
+            _ => false,
+        };
+        inside || !self.may_be_shown()
     }
 }
 

@@ -1,0 +1,223 @@
+//! A week of flights: publish, do nothing, quarantine one window, heal exactly that one, and always the same bytes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::support::{Out, Project, files, gzip};
+use crate::tiny::{self, HEADER, PARTITION, ROW, Tiny, WINDOW, raw_file};
+
+const WEEK: [&str; 6] = ["--dataset", "flights", "--from", "2013-01-01", "--to", "2013-01-08"];
+const ROWS: [usize; 7] = [842, 943, 914, 915, 720, 832, 933];
+const RAW: &str = "lake/raw/flights/2013/01/02/JFK.csv";
+
+fn run_week(project: &Project) -> Out {
+    project.run_json(&[&["run"], WEEK.as_slice()].concat())
+}
+
+fn partition(day: usize) -> String {
+    format!("flight_date=2013-01-{day:02}")
+}
+
+/// All that a reader or a later run could see, by path.
+fn visible(project: &Project) -> BTreeMap<String, String> {
+    ["lake/clean", "lake/curated", "lake/store"].iter().flat_map(|folder| project.tree(folder)).collect()
+}
+
+fn without_window(tree: &BTreeMap<String, String>, window: &str) -> BTreeMap<String, String> {
+    tree.iter().filter(|(key, _)| !key.contains(window)).map(|(key, sha)| (key.clone(), sha.clone())).collect()
+}
+
+fn assert_week_is_published(project: &Project) {
+    for (index, expected) in ROWS.iter().enumerate() {
+        for table in ["clean/flights", "curated/flights"] {
+            let rows = project.view(table, &partition(index + 1)).unwrap();
+            assert_eq!(rows.len(), *expected, "{table} {}", partition(index + 1));
+        }
+    }
+}
+
+#[test]
+fn a_week_publishes_then_one_broken_window_is_quarantined_and_healed_alone() {
+    let project = Project::of_flights();
+    let raw = project.tree("lake/raw");
+    let result = run_week(&project).expect(0).json();
+    assert_eq!(result["counts"], json!({"ok": 7, "skip": 0, "quarantined": 0, "fail": 0, "rows": ROWS.iter().sum::<usize>()}));
+    assert_week_is_published(&project);
+    project.keys();
+
+    let published = visible(&project);
+    let again = project.run(&[&["run"], WEEK.as_slice()].concat()).expect(0);
+    assert!(again.stdout.starts_with("Done. OK=0 SKIP=7 QUARANTINED=0 FAIL=0 ROWS=6099"), "{}", again.stdout);
+    assert_eq!(visible(&project), published, "a second run changes nothing");
+    assert!(project.tree("lake/quarantine").is_empty());
+
+    let sound = fs::read(project.path(RAW)).unwrap();
+    let line = String::from_utf8(sound.clone()).unwrap().lines().nth(2).unwrap().to_owned();
+    project.replace(RAW, &line, &line.replacen("2013,", "twenty13,", 1));
+    let broken = project.tree("lake/raw");
+    let failed = project.run(&[&["run"], WEEK.as_slice()].concat()).expect(65);
+    assert!(failed.stdout.starts_with("Done. OK=0 SKIP=6 QUARANTINED=1 FAIL=0 ROWS=5156"), "{}", failed.stdout);
+    for part in
+        ["lake/raw/flights/2013/01/02/JFK.csv:3:1", "twenty13", "expected integer (i16)", "schemas/flights.raw.odcs.yaml:31:22"]
+    {
+        assert!(failed.stderr.contains(part), "{part} in {}", failed.stderr);
+    }
+    assert_eq!(project.tree("lake/clean"), subtree(&published, "lake/clean"), "heads stay");
+    assert_eq!(project.tree("lake/curated"), subtree(&published, "lake/curated"), "heads stay");
+    assert_eq!(without_window(&visible(&project), "2013-01-02"), without_window(&published, "2013-01-02"));
+    assert_eq!(data_of(&visible(&project)), data_of(&published), "no data was staged");
+    assert_eq!(project.tree("lake/raw"), broken);
+
+    fs::write(project.path(RAW), &sound).unwrap();
+    let healed = project.run_json(&["replay", "--dataset", "flights"]).expect(0).json();
+    assert_eq!(healed["windows"].as_array().unwrap().len(), 1);
+    assert_eq!(healed["windows"][0]["window"], "2013-01-02");
+    assert_eq!(project.tree("lake/clean"), subtree(&published, "lake/clean"), "a replay makes the same bytes");
+    assert_eq!(project.tree("lake/curated"), subtree(&published, "lake/curated"), "a replay makes the same bytes");
+    assert_eq!(without_window(&visible(&project), "2013-01-02"), without_window(&published, "2013-01-02"));
+    assert_week_is_published(&project);
+    let nothing = project.run(&["replay", "--dataset", "flights"]).expect(0);
+    assert!(nothing.stderr.contains("nothing to replay"), "{}", nothing.stderr);
+    assert_eq!(project.tree("lake/raw"), raw, "raw is as it was");
+    project.keys();
+}
+
+fn subtree(tree: &BTreeMap<String, String>, prefix: &str) -> BTreeMap<String, String> {
+    tree.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(key, sha)| (key.clone(), sha.clone())).collect()
+}
+
+fn data_of(tree: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    tree.iter().filter(|(key, _)| key.contains("/data/")).map(|(key, sha)| (key.clone(), sha.clone())).collect()
+}
+
+#[test]
+fn two_lakes_of_the_same_raw_files_hold_the_same_bytes() {
+    let parts = |project: &Project| -> Vec<(String, String)> {
+        let data = data_of(&project.tree("lake/store"));
+        // Attempts differ from run to run; table, window and the part's own name do not.
+        let named = |key: &String| {
+            let segments: Vec<&str> = key.split('/').collect();
+            [&segments[2..6], &segments[7..]].concat().join("/")
+        };
+        let mut parts: Vec<(String, String)> = data.iter().map(|(key, sha)| (named(key), sha.clone())).collect();
+        parts.sort();
+        parts
+    };
+    let contents = |project: &Project| -> Vec<Value> {
+        project.documents("staged").into_values().map(|staged| staged["content_sha256"].clone()).collect()
+    };
+    let (a, b) = (Project::of_flights(), Project::of_flights());
+    for project in [&a, &b] {
+        project.run_json(&["run", "--dataset", "flights", "--from", "2013-01-01", "--to", "2013-01-04"]).expect(0);
+    }
+    assert_eq!(contents(&a).len(), 6);
+    assert_eq!(contents(&a), contents(&b));
+    assert_eq!(parts(&a).len(), 6);
+    assert_eq!(parts(&a), parts(&b));
+    let once = visible(&a);
+    a.run_json(&["run", "--dataset", "flights", "--window", "2013-01-01", "--force"]).expect(0);
+    assert_eq!(subtree(&visible(&a), "lake/clean"), subtree(&once, "lake/clean"), "a forced run makes the same bytes");
+    assert_eq!(a.documents("outcome").len(), 8);
+}
+
+#[test]
+fn a_raw_folder_that_is_read_only_is_enough() {
+    let project = Tiny { is_curated: true, ..Tiny::default() }.project();
+    project.write(&raw_file("a.csv"), format!("{HEADER}{ROW}"));
+    project.write(&raw_file("b.csv.gz"), gzip(format!("{HEADER}2,,,,,,\n").as_bytes()));
+    let raw = project.path("lake/raw");
+    let modes = |folder: u32, file: u32| {
+        for folder_path in [raw.clone(), raw.join("t"), raw.join("t").join(WINDOW)] {
+            fs::set_permissions(folder_path, fs::Permissions::from_mode(folder)).unwrap();
+        }
+        for path in files(&raw).into_values() {
+            fs::set_permissions(path, fs::Permissions::from_mode(file)).unwrap();
+        }
+    };
+    let before = project.tree("lake/raw");
+    modes(0o555, 0o444);
+    tiny::run(&project).expect(0);
+    project.run_json(&["run", "--dataset", "t", "--window", WINDOW, "--force"]).expect(0);
+    assert_eq!(project.tree("lake/raw"), before);
+    modes(0o755, 0o644);
+    assert_eq!(project.view("curated/t", PARTITION).unwrap().len(), 2);
+}
+
+#[test]
+fn stages_one_by_one_give_what_run_gives() {
+    let (whole, staged) = (Project::of_flights(), Project::of_flights());
+    let window = ["--dataset", "flights", "--window", "2013-01-03"];
+    whole.run_json(&[&["run"], window.as_slice()].concat()).expect(0);
+
+    let stage = |verb: &[&str]| staged.run_json(&[verb, window.as_slice()].concat());
+    let input = stage(&["check-input"]).expect(0).json();
+    assert_eq!(input["files"].as_array().unwrap().len(), 3);
+    assert!(!staged.path("lake/store").exists(), "check-input writes nothing");
+    for (transform, layer) in [("raw-to-clean", "clean"), ("clean-to-curated", "curated")] {
+        let result = stage(&[transform]).expect(0).json();
+        assert_eq!((&result["status"], &result["epoch"], &result["rows_out"]), (&json!("staged"), &json!(1), &json!(914)));
+        assert!(!staged.path(&format!("lake/{layer}")).exists(), "staged is not visible");
+        let refused = stage(&["publish", "--layer", layer]).expect(78).json();
+        assert_eq!(refused["error"]["kind"], "Misconfigured", "{refused}");
+        assert!(!staged.path(&format!("lake/{layer}")).exists(), "not checked is not visible");
+        let check = stage(&["check", "--layer", layer]).expect(0).json();
+        assert_eq!((&check["status"], &check["failed_checks"]), (&json!("PASS"), &json!([])));
+        assert!(check["run_id"].as_str().unwrap().starts_with("r-"));
+        let publish = stage(&["publish", "--layer", layer]).expect(0).json();
+        assert_eq!(publish["status"], "published");
+    }
+    assert_eq!(staged.tree("lake/clean"), whole.tree("lake/clean"));
+    assert_eq!(staged.tree("lake/curated"), whole.tree("lake/curated"));
+    let unchanged = stage(&["raw-to-clean"]).expect(0).json();
+    assert_eq!(unchanged["status"], "unchanged");
+}
+
+#[test]
+fn a_fail_is_a_result_of_check_and_an_error_of_publish() {
+    let project = Tiny { row_count: "mustBeGreaterThan: 5", ..Tiny::default() }.project();
+    project.write(&raw_file("t.csv"), format!("{HEADER}{ROW}"));
+    let window = ["--dataset", "t", "--window", WINDOW];
+    project.run_json(&[&["raw-to-clean"], window.as_slice()].concat()).expect(0);
+    let gate = [window.as_slice(), &["--layer", "clean", "--run-id", "run-1"]].concat();
+    let check = project.run_json(&[&["check"], gate.as_slice()].concat()).expect(0).json();
+    assert_eq!(
+        (&check["status"], &check["failed_checks"], &check["run_id"]),
+        (&json!("FAIL"), &json!(["some_rows"]), &json!("run-1"))
+    );
+    let observed = &check["checks"][0];
+    assert_eq!(
+        (&observed["observed"], &observed["expected"], &observed["severity"]),
+        (&json!("1"), &json!("> 5"), &json!("error"))
+    );
+    let publish = project.run_json(&[&["publish"], gate.as_slice()].concat()).expect(80).json();
+    assert_eq!(publish["error"]["error"], "Windrow.QualityFailed");
+    project.assert_nothing_visible();
+    let outcomes = project.documents("outcome");
+    assert_eq!(outcomes.values().map(|outcome| &outcome["decision"]).collect::<Vec<_>>(), ["quarantined"]);
+    let again = project.run_json(&[&["publish"], gate.as_slice(), &["--epoch", "1"]].concat()).json();
+    assert_ne!(again["exit_code"], 0, "{again}");
+    project.assert_nothing_visible();
+}
+
+#[test]
+fn missing_input_is_no_quarantine_and_no_empty_window() {
+    let project = Tiny::default().project();
+    let result = tiny::run(&project).expect(66).json();
+    assert_eq!(result["error"]["error"], "Windrow.InputMissing");
+    assert_eq!(result["windows"][0]["tables"][0]["status"], "failed");
+    assert!(project.tree("lake").is_empty(), "{:?}", project.tree("lake"));
+}
+
+#[test]
+fn a_removed_raw_file_leaves_the_published_window_as_it_was() {
+    let project = Tiny::default().project();
+    project.write(&raw_file("t.csv"), format!("{HEADER}{ROW}"));
+    tiny::run(&project).expect(0);
+    let published = visible(&project);
+    fs::remove_file(project.path(&raw_file("t.csv"))).unwrap();
+    tiny::run(&project).expect(66);
+    assert_eq!(visible(&project), published);
+}
