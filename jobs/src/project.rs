@@ -25,6 +25,8 @@ pub struct Project {
     /// The threshold profile.
     pub profile: Profile,
     contracts: BTreeMap<Table, Contract>,
+    /// Tables whose contract is there and could not be read: what refers to them is not to blame.
+    unread: Vec<Table>,
     sql: BTreeMap<String, String>,
     checks: BTreeMap<Table, Vec<Check>>,
     check_texts: BTreeMap<Table, Vec<(String, String)>>,
@@ -69,19 +71,22 @@ impl Project {
             .map_err(|finding| Error::from_diagnostics(ErrorKind::Misconfigured, vec![*finding]))?;
         config.lake = lake.unwrap_or(&config.lake).to_owned();
         config.profile = profile.unwrap_or(&config.profile).to_owned();
-        let contracts = load_contracts(root, &mut findings)?;
+        let (contracts, unread) = load_contracts(root, &mut findings)?;
         let profile = load_profile(root, &config.profile, &mut findings)?;
         let mut project = Project {
             root: root.to_owned(),
             config,
             profile,
             contracts,
+            unread,
             sql: BTreeMap::new(),
             checks: BTreeMap::new(),
             check_texts: BTreeMap::new(),
         };
         project.load_sql(&mut findings);
         project.load_checks(&mut findings)?;
+        project.stray_checks(&mut findings)?;
+        project.other_profiles(&mut findings)?;
         project.references(&mut findings);
         findings.sort_by(|a, b| (&a.place, &a.title).cmp(&(&b.place, &b.title)));
         Ok((project, findings))
@@ -205,6 +210,9 @@ impl Project {
             self.needs_layer_below(contract, findings);
             for input in contract.transform.iter().flat_map(|transform| &transform.inputs) {
                 let Some(transform) = &contract.transform else { continue };
+                if self.unread.contains(input) {
+                    continue;
+                }
                 let Some(other) = self.contracts.get(input) else {
                     let names: Vec<String> = self.contracts.keys().map(Table::to_string).collect();
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -218,8 +226,16 @@ impl Project {
                 }
             }
         }
-        for change in &self.profile.overrides {
-            let ids: Vec<&str> = self.checks.values().flatten().map(|check| check.id.as_str()).collect();
+        self.overrides_exist(&self.profile, findings);
+    }
+
+    /// Every override of a profile names a check of some contract; unknown while a contract could not be read.
+    fn overrides_exist(&self, profile: &Profile, findings: &mut Vec<Diagnostic>) {
+        if !self.unread.is_empty() {
+            return;
+        }
+        let ids: Vec<&str> = self.checks.values().flatten().map(|check| check.id.as_str()).collect();
+        for change in &profile.overrides {
             if !ids.contains(&change.id.as_str()) {
                 let title = format!("the profile overrides check `{}`, which no contract has", change.id);
                 let hint = suggest::hint(&change.id, &ids);
@@ -228,11 +244,44 @@ impl Project {
         }
     }
 
+    /// The profiles that this run does not use are checked all the same, so that none is found broken on the day it is needed.
+    fn other_profiles(&self, findings: &mut Vec<Diagnostic>) -> Result<()> {
+        let folder = self.root.join("quality/profiles");
+        for file in file_names(&folder)?
+            .iter()
+            .filter(|file| file.ends_with(".yaml") && file.trim_end_matches(".yaml") != self.profile.name)
+        {
+            match Profile::read(&format!("quality/profiles/{file}"), &read_text(&folder.join(file))?) {
+                Ok(profile) => self.overrides_exist(&profile, findings),
+                Err(found) => findings.extend(found),
+            }
+        }
+        Ok(())
+    }
+
+    /// Folders of checks that belong to no table: a misspelt name would switch its checks off without a word.
+    fn stray_checks(&self, findings: &mut Vec<Diagnostic>) -> Result<()> {
+        let known: Vec<&str> = self.datasets().into_iter().map(DatasetName::as_str).collect();
+        for dataset in file_names(&self.root.join("quality/checks"))? {
+            for layer in file_names(&self.root.join("quality/checks").join(&dataset))? {
+                let table = dataset.parse().ok().zip(layer.parse().ok()).map(|(dataset, layer)| Table::new(layer, dataset));
+                let is_known = table.is_some_and(|table| self.contracts.contains_key(&table) || self.unread.contains(&table));
+                if !is_known {
+                    let place = Place::file(format!("quality/checks/{dataset}/{layer}"));
+                    let title = format!("these checks belong to no contract: {layer}.{dataset} is not declared");
+                    findings.push(Diagnostic::new(Code::ContractReference, place, title).help(suggest::hint(&dataset, &known)));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn needs_layer_below(&self, contract: &Contract, findings: &mut Vec<Diagnostic>) {
         if contract.layer() != Layer::Clean {
             return;
         }
         match self.contract_of(Layer::Raw, contract.dataset()) {
+            None if self.unread.contains(&Table::new(Layer::Raw, contract.dataset().clone())) => {}
             None => findings.push(Diagnostic::new(
                 Code::ContractReference,
                 Place::file(contract.file.clone()),
@@ -275,24 +324,33 @@ fn file_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn load_contracts(root: &Path, findings: &mut Vec<Diagnostic>) -> Result<BTreeMap<Table, Contract>> {
+fn load_contracts(root: &Path, findings: &mut Vec<Diagnostic>) -> Result<(BTreeMap<Table, Contract>, Vec<Table>)> {
     let folder = root.join("schemas");
     let names = file_names(&folder)?;
     let mut contracts = BTreeMap::new();
+    let mut unread = Vec::new();
     for name in names.iter().filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")) {
         let text = read_text(&folder.join(name))?;
         match contract::read(&format!("schemas/{name}"), &text) {
             Ok(contract) => {
                 contracts.insert(contract.table.clone(), contract);
             }
-            Err(found) => findings.extend(found),
+            Err(found) => {
+                findings.extend(found);
+                unread.extend(table_of_file(name));
+            }
         }
     }
     if contracts.is_empty() && findings.is_empty() {
         return Err(Error::misconfigured(format!("{} holds no contract", folder.display()))
             .help("a dataset needs schemas/<dataset>.raw.odcs.yaml and schemas/<dataset>.clean.odcs.yaml"));
     }
-    Ok(contracts)
+    Ok((contracts, unread))
+}
+
+fn table_of_file(name: &str) -> Option<Table> {
+    let (dataset, layer) = name.strip_suffix(".odcs.yaml")?.split_once('.')?;
+    Some(Table::new(layer.parse().ok()?, dataset.parse().ok()?))
 }
 
 fn load_profile(root: &Path, name: &str, findings: &mut Vec<Diagnostic>) -> Result<Profile> {

@@ -22,6 +22,7 @@ pub const RESULT_SCHEMA: u32 = 1;
 #[derive(Debug)]
 pub struct Reporter {
     common: Common,
+    run_id: Option<RunId>,
     colour: bool,
     bar: Option<ProgressBar>,
 }
@@ -32,7 +33,8 @@ impl Reporter {
         let is_terminal = std::io::stderr().is_terminal();
         let wants_bar = is_terminal && !common.quiet && common.log_format == LogFormat::Pretty;
         let bar = wants_bar.then(ProgressBar::hidden);
-        Reporter { common: common.clone(), colour: runtime::colour_wanted(is_terminal), bar }
+        let run_id = common.run_id.clone().or_else(|| runtime::new_run_id().ok());
+        Reporter { common: common.clone(), run_id, colour: runtime::colour_wanted(is_terminal), bar }
     }
 
     /// Starts counting windows; a bar on a terminal, nothing elsewhere.
@@ -71,16 +73,37 @@ impl Reporter {
 
     /// One line for people, or one event for programs.
     pub fn event(&self, name: &str, text: &str, fields: &impl Serialize) {
-        if self.common.quiet {
-            return;
+        if !self.common.quiet {
+            self.log("info", name, text, fields);
         }
+    }
+
+    /// Like [`Reporter::event`], for what must be seen even with `--quiet`.
+    pub fn alarm(&self, name: &str, text: &str, fields: &impl Serialize) {
+        self.log("error", name, text, fields);
+    }
+
+    /// Something that blocks nothing, and that somebody should know.
+    pub fn warn(&self, text: &str) {
+        if !self.common.quiet {
+            self.log("warning", "warning", &format!("   = warning: {text}"), &json!({}));
+        }
+    }
+
+    fn log(&self, level: &str, name: &str, text: &str, fields: &impl Serialize) {
         match self.common.log_format {
             LogFormat::Pretty => self.stderr(text),
-            LogFormat::Json => {
-                let time = runtime::now().to_string();
-                self.stderr(&json!({"time": time, "event": name, "message": text, "fields": fields}).to_string());
-            }
+            LogFormat::Json => self.json_line(level, name, &json!({"message": text.trim(), "fields": fields})),
         }
+    }
+
+    fn json_line(&self, level: &str, name: &str, body: &serde_json::Value) {
+        let run_id = self.run_id.as_ref().map(RunId::as_str);
+        let mut line = json!({"time": runtime::now().to_string(), "level": level, "event": name, "run_id": run_id});
+        if let (Some(line), Some(body)) = (line.as_object_mut(), body.as_object()) {
+            line.extend(body.clone());
+        }
+        self.stderr(&line.to_string());
     }
 
     /// A line for people only.
@@ -95,7 +118,7 @@ impl Reporter {
         for finding in findings {
             match self.common.log_format {
                 LogFormat::Pretty => self.stderr(&format!("{}\n", render::diagnostic(finding, self.colour))),
-                LogFormat::Json => self.stderr(&json!({"event": "finding", "finding": finding_json(finding)}).to_string()),
+                LogFormat::Json => self.json_line("error", "finding", &json!({"finding": finding_json(finding)})),
             }
         }
     }
@@ -108,15 +131,36 @@ impl Reporter {
         let line =
             serde_json::to_string(result).map_err(|error| Error::internal("cannot serialise the result").caused_by(error))?;
         if let Some(path) = &self.common.result_uri {
-            fs::write(path, format!("{line}\n")).map_err(|error| {
-                Error::misconfigured(format!("--result-uri {} cannot be written", path.display())).caused_by(error)
-            })?;
+            self.probe_result_uri()?;
+            fs::write(path, format!("{line}\n")).map_err(|error| cannot_write_result(path, error))?;
         }
         let shown = if self.common.output == OutputFormat::Json { line } else { text.to_owned() };
         if !shown.is_empty() {
-            print_line(&shown);
+            print_line(&shown)?;
         }
         Ok(())
+    }
+
+    /// Proves before any work that `--result-uri` can be written, and that it is not some other file of the user's.
+    ///
+    /// # Errors
+    /// `Misconfigured` when it cannot, or when the file that is there is no result of windrow.
+    pub fn probe_result_uri(&self) -> Result<()> {
+        let Some(path) = &self.common.result_uri else { return Ok(()) };
+        if path.to_string_lossy().contains("://") {
+            let message = format!("--result-uri {} is not a file", path.display());
+            return Err(Error::misconfigured(message).help("this version writes results to files only; S3 follows"));
+        }
+        match fs::read(path) {
+            Ok(bytes) if bytes.is_empty() || bytes.starts_with(b"{\"") => Ok(()),
+            Ok(_) => Err(Error::misconfigured(format!("--result-uri {} exists and is no result of windrow", path.display()))
+                .help("name another file; it will not be overwritten")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let written = fs::File::options().append(true).create(true).open(path);
+                written.map(|_| ()).map_err(|error| cannot_write_result(path, error))
+            }
+            Err(error) => Err(cannot_write_result(path, error)),
+        }
     }
 
     /// Reports a failure of the whole verb, and returns its exit code.
@@ -124,13 +168,11 @@ impl Reporter {
         self.finish();
         match self.common.log_format {
             LogFormat::Pretty => self.stderr(render::error(error, self.colour).trim_end()),
-            LogFormat::Json => self.stderr(&json!({"event": "error", "error": error_json(error)}).to_string()),
+            LogFormat::Json => self.json_line("error", "error", &json!({"error": error_json(error)})),
         }
         let result = json!({"schema": RESULT_SCHEMA, "status": "failed", "error": error_json(error), "exit_code": error.kind().exit_code()});
-        let wants_result = self.common.output == OutputFormat::Json || self.common.result_uri.is_some();
-        if wants_result && let Err(second) = self.result(&result, "") {
-            self.stderr(&render::error(&second, self.colour));
-        }
+        // What cannot be written either is this very error, or follows from it.
+        let _ = self.result(&result, "");
         error.kind().exit_code()
     }
 
@@ -139,7 +181,7 @@ impl Reporter {
     /// # Errors
     /// Never, but the type allows it.
     pub fn run_id(&self) -> Result<RunId> {
-        self.common.run_id.clone().map_or_else(runtime::new_run_id, Ok)
+        self.run_id.clone().map_or_else(runtime::new_run_id, Ok)
     }
 
     /// The common flags.
@@ -159,9 +201,19 @@ impl Reporter {
     }
 }
 
-fn print_line(text: &str) {
-    // A closed pipe (`| head`) is the reader's wish, not a failure.
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+fn print_line(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // A closed pipe (`| head`) is the reader's wish, not a failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(ErrorKind::Transient, "cannot write the result to stdout").caused_by(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn cannot_write_result(path: &std::path::Path, error: std::io::Error) -> Error {
+    Error::misconfigured(format!("--result-uri {} cannot be written", path.display())).caused_by(error)
 }
 
 /// An error as results and logs carry it.

@@ -39,6 +39,7 @@ impl<'r> Session<'r> {
     /// `Misconfigured` when project, contracts or lake are not usable.
     pub fn open(reporter: &'r Reporter, reason: Reason, force: bool) -> Result<Self> {
         let common = reporter.common();
+        reporter.probe_result_uri()?;
         let root = project::find_root(common.project.as_deref(), &runtime::current_dir()?)?;
         let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
         let runtime = Runtime::start()?;
@@ -96,5 +97,10 @@ fn open_lake(project: &Project) -> Result<Lake> {
         return Err(Error::misconfigured("the lake's folder is empty").help("write lake = \"lake\" in windrow.toml"));
     }
     let folder: PathBuf = project.root.join(Path::new(configured));
+    if !folder.is_dir() {
+        let what = if folder.exists() { "is not a folder" } else { "does not exist" };
+        return Err(Error::misconfigured(format!("the lake {} {what}", folder.display()))
+            .help("correct `lake` in windrow.toml or --lake; a new lake is a folder that holds raw/"));
+    }
     Lake::open_local(&folder)
 }

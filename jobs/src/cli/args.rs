@@ -70,7 +70,7 @@ pub struct Common {
     )]
     pub run_id: Option<RunId>,
     /// Say nothing on stderr but errors
-    #[arg(short, long, env = "WINDROW_QUIET", hide_env_values = true, global = true, help_heading = "Common options")]
+    #[arg(short, long, env = "WINDROW_QUIET", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), global = true, help_heading = "Common options")]
     pub quiet: bool,
 }
 

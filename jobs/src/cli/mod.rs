@@ -3,6 +3,7 @@
 mod args;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -62,7 +63,25 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    run(std::env::args_os())
+    guarded(|| run(std::env::args_os()))
+}
+
+/// A panic is a defect (or a system that refuses threads or memory): one line and exit code 70, whatever was going on.
+fn guarded(work: impl FnOnce() -> ExitCode + std::panic::UnwindSafe) -> ExitCode {
+    let told = std::sync::Once::new();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
+        let text = panic.payload_as_str().unwrap_or("no message");
+        let line = format!(
+            "error[Internal]: windrow failed{place}: {}; nothing was half-published",
+            text.lines().next().unwrap_or_default()
+        );
+        // Threads that fail for the same reason say the same.
+        told.call_once(|| {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        });
+    }));
+    std::panic::catch_unwind(work).unwrap_or_else(|_| ExitCode::from(ErrorKind::Internal.exit_code()))
 }
 
 /// Runs a thin job binary: the same flags as the stage verb, without naming the verb.
@@ -74,7 +93,7 @@ pub fn job(verb: &str, dataset: &str) -> ExitCode {
         all.extend(["--dataset".into(), dataset.into()]);
     }
     all.extend(given);
-    run(all)
+    guarded(|| run(all))
 }
 
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -82,9 +101,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let wrong = error.use_stderr();
-            // Nothing is left to be done when the terminal is gone.
-            let _ = error.print();
-            return ExitCode::from(if wrong { ErrorKind::Usage.exit_code() } else { 0 });
+            let printed = error.print();
+            return ExitCode::from(if wrong || printed.is_err() { ErrorKind::Usage.exit_code() } else { 0 });
         }
     };
     let reporter = Reporter::new(cli.verb.common());

@@ -62,13 +62,16 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let mut results: Vec<WindowResult> = Vec::new();
     let mut targets: Vec<Table> = Vec::new();
+    let mut planned = 0;
     for (dataset, from, to) in RUNS {
         let tables = plan::tables(&session.project, &dataset.parse()?)?;
         lint::require_clean(&session.project, &tables)?;
-        results.extend(walk_windows(&session, &tables, &PartitionWindow::range(from.parse()?, to.parse()?)?));
+        let windows = PartitionWindow::range(from.parse()?, to.parse()?)?;
+        planned += windows.len();
+        results.extend(walk_windows(&session, &tables, &windows));
         targets.extend(tables.last().cloned());
     }
-    let code = summarise(&session, "demo", "demo", &results)?;
+    let code = summarise(&session, "demo", "demo", &results, planned)?;
     reporter.say(&published(&session, &args.dir, &targets)?);
     Ok(code)
 }

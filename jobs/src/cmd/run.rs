@@ -25,7 +25,7 @@ pub struct Args {
     #[command(flatten)]
     pub(crate) windows: WindowArgs,
     /// Compute windows again although nothing changed
-    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true)]
+    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub force: bool,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -42,7 +42,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let windows = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
     lint::require_clean(&session.project, &tables)?;
     let results = walk_windows(&session, &tables, &windows);
-    summarise(&session, "run", args.dataset.as_str(), &results)
+    summarise(&session, "run", args.dataset.as_str(), &results, windows.len())
 }
 
 /// All tables of one window.
@@ -116,12 +116,20 @@ fn announce(session: &Session<'_>, name: &str, number: usize, of: usize, result:
         }
         (None, None) => head,
     };
-    session.reporter.event("window", &text, result);
-    for table in result.tables.iter().filter(|table| table.failure.is_some()) {
-        let Some(error) = &table.failure else { continue };
-        session.reporter.say("");
+    if result.failure().is_none() {
+        session.reporter.event("window", &text, result);
+        return;
+    }
+    session.reporter.alarm("window", &text, result);
+    let mut told: Vec<ErrorKind> = Vec::new();
+    for (table, error) in result.tables.iter().filter_map(|table| Some((table, table.failure.as_ref()?))) {
+        // One cause, said once: an interruption or a full disk fails every table after the first alike.
+        if error.diagnostics().is_empty() && told.contains(&error.kind()) {
+            continue;
+        }
+        told.push(error.kind());
         session.reporter.findings(error.diagnostics().get(..error.diagnostics().len().min(8)).unwrap_or_default());
-        session.reporter.say(&consequence(table, error));
+        session.reporter.say(&consequence(name, table, error));
     }
 }
 
@@ -140,13 +148,13 @@ fn failure_line(table: &TableResult) -> String {
 }
 
 /// What happened to the window and what to do next.
-fn consequence(table: &TableResult, error: &windrow_core::Error) -> String {
+fn consequence(dataset: &str, table: &TableResult, error: &windrow_core::Error) -> String {
     let kind = error.kind();
     let evidence =
         error.context().iter().find(|(key, _)| *key == "evidence").map(|(_, value)| format!("\n   = evidence: {value}"));
-    let help = error.help_text().unwrap_or_else(|| kind.next_step());
+    let help = next_step(dataset, table, error);
     format!(
-        "   = result: {} {} NOT published, previous version untouched ({kind}, exit {}){}\n   = next: {help}\n",
+        "   = result: {} {} NOT published; what was visible before stays ({kind}, exit {}){}\n   = next: {help}\n",
         table.table,
         table.window,
         kind.exit_code(),
@@ -154,14 +162,28 @@ fn consequence(table: &TableResult, error: &windrow_core::Error) -> String {
     )
 }
 
+/// What to do, as a command where there is one.
+fn next_step(dataset: &str, table: &TableResult, error: &windrow_core::Error) -> String {
+    if let Some(help) = error.help_text() {
+        return help.to_owned();
+    }
+    let replay = format!("`windrow replay --dataset {dataset} --window {}`", table.window);
+    if error.kind() == ErrorKind::SchemaMismatch && table.table.starts_with("curated.") {
+        return format!("the transform yields what the contract refuses: correct the SQL or the contract, then {replay}");
+    }
+    error.kind().next_step().replace("`windrow replay`", &replay)
+}
+
 /// Prints the totals, writes the result, and returns the exit code of the first failed window.
 ///
 /// # Errors
 /// `Misconfigured` when the result cannot be written.
-pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[WindowResult]) -> Result<u8> {
+pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[WindowResult], planned: usize) -> Result<u8> {
     let of = |wanted: Status| results.iter().filter(|result| result.status() == wanted).count();
     let (ok, skip, quarantined) = (of(Status::Published), of(Status::Unchanged), of(Status::Quarantined));
     let failed = results.len() - ok - skip - quarantined;
+    let left = planned.saturating_sub(results.len());
+    let untried = if left > 0 { format!(" LEFT={left}") } else { String::new() };
     let rows: u64 = results
         .iter()
         .filter(|result| result.failure().is_none())
@@ -173,7 +195,7 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
     let seconds = session.runtime.elapsed().as_secs_f64();
     let run_id = &session.run_id;
     let done = format!(
-        "Done. OK={ok} SKIP={skip} QUARANTINED={quarantined} FAIL={failed} ROWS={rows} TIME={seconds:.1}s run_id={run_id}"
+        "Done. OK={ok} SKIP={skip} QUARANTINED={quarantined} FAIL={failed}{untried} ROWS={rows} TIME={seconds:.1}s run_id={run_id}"
     );
     let result = json!({
         "schema": RESULT_SCHEMA,
@@ -183,7 +205,7 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
         "status": if code == 0 { "ok" } else { "failed" },
         "exit_code": code,
         "error": first.map(report::error_json),
-        "counts": {"ok": ok, "skip": skip, "quarantined": quarantined, "fail": failed, "rows": rows},
+        "counts": {"ok": ok, "skip": skip, "quarantined": quarantined, "fail": failed, "left": left, "rows": rows},
         "milliseconds": (seconds * 1000.0).round(),
         "windows": results,
     });

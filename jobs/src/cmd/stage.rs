@@ -28,7 +28,7 @@ pub struct RawToCleanArgs {
     #[command(flatten)]
     table: TableArgs,
     /// Compute the window again although nothing changed
-    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true)]
+    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     force: bool,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -41,7 +41,7 @@ pub struct CleanToCuratedArgs {
     #[command(flatten)]
     table: TableArgs,
     /// Compute the window again although nothing changed
-    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true)]
+    #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     force: bool,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -141,9 +141,11 @@ fn staged(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWi
         ),
         Stage::Staged(staged) => (
             format!(
-                "{table} {window}: {} staged as epoch {}; next: windrow check",
+                "{table} {window}: {} staged as epoch {}; next: windrow check --dataset {} --layer {} --window {window}",
                 count(staged.rows.written, "row"),
-                staged.epoch.get()
+                staged.epoch.get(),
+                table.dataset,
+                table.layer,
             ),
             json!({
                 "status": "staged",
@@ -200,17 +202,20 @@ pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
         published => published?,
     };
     let view = walk::shown_view(&session, &published.view);
-    let text = format!(
-        "{table} {window}: epoch {} is published{}",
-        published.epoch.get(),
-        view.as_ref().map(|view| format!(", {view}")).unwrap_or_default()
-    );
+    let superseded = published.head > published.epoch;
+    let text = if superseded {
+        let (epoch, head) = (published.epoch.get(), published.head.get());
+        format!("{table} {window}: epoch {epoch} is recorded as published, but epoch {head} was claimed later and stays the head")
+    } else {
+        let view = view.as_ref().map(|view| format!(", {view}")).unwrap_or_default();
+        format!("{table} {window}: epoch {} is published{view}", published.epoch.get())
+    };
     finish(
         &session,
         "publish",
         &table,
         window,
-        json!({"status": "published", "epoch": published.epoch.get(), "view": view}),
+        json!({"status": if superseded { "superseded" } else { "published" }, "epoch": published.epoch.get(), "head": published.head.get(), "view": view}),
         &text,
     )
 }

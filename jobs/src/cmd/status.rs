@@ -3,15 +3,15 @@
 use serde::Serialize;
 use serde_json::json;
 use windrow_core::id::{DatasetName, Layer, Table};
-use windrow_core::ledger::{Decision, Reason};
-use windrow_core::{ErrorKind, PartitionWindow, Result};
-use windrow_lake::EpochState;
+use windrow_core::ledger::{Decision, Reason, inputs_sha256};
+use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
+use windrow_lake::{EpochState, LakeTable};
 
 use crate::cli::{Common, WindowArgs};
 use crate::plan;
 use crate::report::{RESULT_SCHEMA, Reporter};
 use crate::session::Session;
-use crate::stage::{clean, input};
+use crate::stage::{clean, curated, input};
 
 /// Arguments of `windrow status`.
 #[derive(Debug, clap::Args)]
@@ -73,13 +73,22 @@ fn table_rows(session: &Session<'_>, table: &Table, windows: &WindowArgs) -> Res
     let windows = wanted.unwrap_or_else(|| history.keys().copied().collect());
     let mut rows = Vec::new();
     for window in &windows {
-        let states = session.runtime.block_on(lake_table.window_history(window))?;
-        rows.push(match states.iter().max_by_key(|state| state.epoch) {
-            Some(last) => row(session, table, window, last)?,
-            None => never_run(table, window),
-        });
+        // A window whose ledger cannot be read is one line of the answer, not the end of it.
+        rows.push(window_row(session, &lake_table, window).unwrap_or_else(|error| unreadable(table, window, &error)));
     }
     Ok(rows)
+}
+
+fn window_row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow) -> Result<Row> {
+    let states = session.runtime.block_on(lake_table.window_history(window))?;
+    match states.iter().max_by_key(|state| state.epoch) {
+        Some(last) => row(session, lake_table, window, last),
+        None => Ok(never_run(lake_table.name(), window)),
+    }
+}
+
+fn unreadable(table: &Table, window: &PartitionWindow, error: &Error) -> Row {
+    Row { state: "unreadable", last: error.to_string(), ..never_run(table, window) }
 }
 
 fn never_run(table: &Table, window: &PartitionWindow) -> Row {
@@ -96,17 +105,16 @@ fn never_run(table: &Table, window: &PartitionWindow) -> Row {
     }
 }
 
-fn row(session: &Session<'_>, table: &Table, window: &PartitionWindow, last: &EpochState) -> Result<Row> {
-    let head = match session.table(table)? {
-        Some(lake_table) => session.runtime.block_on(lake_table.resolve(window))?,
-        None => None,
-    };
+fn row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, last: &EpochState) -> Result<Row> {
+    let table = lake_table.name();
+    let head = session.runtime.block_on(lake_table.resolve(window))?;
     let stale = match &head {
-        Some(head) if table.layer == Layer::Clean => is_stale(session, table, window, head)?,
-        _ => false,
+        Some(head) => is_stale(session, table, window, head)?,
+        None => false,
     };
     let state = match (&head, decision(last)) {
         (Some(_), Some(Decision::Quarantined)) => "published, newer quarantined",
+        (Some(_), _) if stale && table.layer == Layer::Curated => "published, inputs changed",
         (Some(_), _) if stale => "published, raw files changed",
         (Some(_), _) => "published",
         (None, Some(Decision::Quarantined)) => "quarantined",
@@ -137,6 +145,9 @@ fn decision(state: &EpochState) -> Option<Decision> {
 }
 
 fn is_stale(session: &Session<'_>, table: &Table, window: &PartitionWindow, head: &windrow_lake::Head) -> Result<bool> {
+    if table.layer == Layer::Curated {
+        return inputs_changed(session, table, window, head);
+    }
     let Some(raw) = session.project.contract_of(Layer::Raw, &table.dataset) else { return Ok(false) };
     match input::discover(session, raw, window) {
         Ok(found) => clean::is_stale(head, &found),
@@ -146,6 +157,18 @@ fn is_stale(session: &Session<'_>, table: &Table, window: &PartitionWindow, head
     }
 }
 
+/// Tells whether a curated window was computed from other versions than its inputs' heads of today.
+fn inputs_changed(session: &Session<'_>, table: &Table, window: &PartitionWindow, head: &windrow_lake::Head) -> Result<bool> {
+    let spec = curated::transform_spec(session.project.contract(table)?)?;
+    let mut files = Vec::new();
+    for input in &spec.inputs {
+        let Some(lake_table) = session.table(input)? else { continue };
+        let found = session.runtime.block_on(lake_table.resolve(window))?;
+        files.extend(found.iter().flat_map(curated::head_entries));
+    }
+    Ok(inputs_sha256(&files)? != head.staged.document().inputs_sha256)
+}
+
 fn shown(rows: &[Row]) -> String {
     let mut lines = vec![format!(
         "{:<24} {:<14} {:<30} {:>8} {:>6} {:>6}  {}",
@@ -153,7 +176,11 @@ fn shown(rows: &[Row]) -> String {
     )];
     let number = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     for row in rows {
-        let last = if row.last_epoch == 0 { "-".to_owned() } else { format!("{} (epoch {})", row.last, row.last_epoch) };
+        let last = if row.last_epoch == 0 {
+            if row.last.is_empty() { "-".to_owned() } else { row.last.clone() }
+        } else {
+            format!("{} (epoch {})", row.last, row.last_epoch)
+        };
         lines.push(format!(
             "{:<24} {:<14} {:<30} {:>8} {:>6} {:>6}  {last}",
             row.table,

@@ -17,7 +17,7 @@ use crate::runtime;
 use crate::session::Session;
 
 use super::staging::{self, Stage};
-use super::{HIDDEN, evidence};
+use super::{HIDDEN, evidence, publish};
 
 /// Computes the curated output of a window from its inputs' heads, staged.
 ///
@@ -49,7 +49,11 @@ pub fn transform_spec(contract: &Contract) -> Result<&TransformSpec> {
     contract.transform.as_ref().ok_or_else(|| Error::misconfigured(format!("{} declares no transform", contract.file)))
 }
 
-fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWindow) -> Result<Vec<(Table, Head)>> {
+/// The published heads of a transform's inputs, in declared order, verified byte by byte.
+///
+/// # Errors
+/// `InputMissing` when one is not published, `Internal` when one is damaged, else what the store says.
+pub fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWindow) -> Result<Vec<(Table, Head)>> {
     let mut heads = Vec::new();
     for input in &spec.inputs {
         let table = session.table(input)?;
@@ -62,7 +66,7 @@ fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWi
                 .help(format!("run `windrow run --dataset {} --window {window}` first", input.dataset))
         })?;
         if let Some(table) = &table {
-            session.runtime.block_on(table.verify_head(&head))?;
+            session.runtime.block_on(table.verify_head(&head)).map_err(|error| publish::damaged(input, window, error))?;
         }
         heads.push((input.clone(), head));
     }
@@ -70,7 +74,7 @@ fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWi
 }
 
 /// One entry for each file of a head: its key holds table, window and epoch, which is the lineage.
-fn head_entries(head: &Head) -> Vec<InputEntry> {
+pub fn head_entries(head: &Head) -> Vec<InputEntry> {
     let entry = |file: &windrow_lake::HeadFile| InputEntry {
         key: file.key.clone(),
         size: file.size,
@@ -103,7 +107,7 @@ fn compute(
     };
     let batch = batch.map_err(|error| Error::internal("cannot join the result's batches").caused_by(error))?;
     drop(downloads);
-    Ok(Chunk { batch, origin: Origin::new(format!("{} {window}", contract.table).into(), 1) })
+    Ok(Chunk { batch, origin: Origin::new(format!("{} {window} (rows of the result)", contract.table).into(), 1) })
 }
 
 /// The engine's error; without its words when a table it speaks of has classified columns.

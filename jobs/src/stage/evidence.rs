@@ -158,13 +158,12 @@ pub fn findings(session: &Session<'_>, report: &ViolationReport, rows_in: u64, e
                 if others.is_empty() { count.to_string() } else { format!("; {count}") }
             ));
         }
-        finding.help = Some(format!("windrow explain {code}"));
+        finding.help = Some(remedy(first));
         findings.push(finding);
     }
     if let Some(last) = findings.last_mut() {
         let rejected = report.rejected_rows();
-        let share = windrow_core::gate::Number::percent(rejected, rows_in).to_string();
-        let share = share.split_at(share.len().min(5)).0.to_owned();
+        let share = percent(rejected, rows_in);
         if rejected > 0 {
             last.notes.push(format!("{rejected} of {rows_in} rows ({share} %) are refused"));
         }
@@ -185,6 +184,41 @@ fn unlisted(code: Code, column: Option<&str>, count: u64) -> Diagnostic {
     finding.notes.push(format!("{count} in all, none of them among the first {MAX_LISTED} violations, which are listed"));
     finding.help = Some(format!("windrow explain {code}"));
     finding
+}
+
+/// Two digits after the point, rounded.
+fn percent(part: u64, whole: u64) -> String {
+    let hundredths = if whole == 0 { 0 } else { (u128::from(part) * 20_000 + u128::from(whole)) / (u128::from(whole) * 2) };
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+/// The likely cause where the value shows it, else where to read more.
+fn remedy(violation: &Violation) -> String {
+    let explain = format!("windrow explain {}", violation.code);
+    let value = violation.value.as_deref().unwrap_or_default();
+    let is_number = |separators: &[char]| {
+        value.chars().any(|c| c.is_ascii_digit())
+            && value.chars().all(|c| c.is_ascii_digit() || c == '-' || c == '.' || separators.contains(&c))
+    };
+    let guess = match violation.code {
+        Code::WrongType if value.contains(',') && is_number(&[',']) => {
+            "a decimal comma or a thousands separator? have plain numbers sent"
+        }
+        Code::WrongType if value.contains(' ') && is_number(&[' ', '\u{a0}']) => {
+            "white space in a number? have plain numbers sent"
+        }
+        Code::WrongType
+            if matches!(value.to_ascii_lowercase().as_str(), "na" | "n/a" | "null" | "none" | "nil" | "-" | "nan") =>
+        {
+            "a null token? declare it under `nullValues` in the reader"
+        }
+        Code::LongRow => "a decimal comma, or a delimiter in a text without quotes?",
+        Code::FieldTooLarge => "an unclosed quote? otherwise raise `maxFieldBytes` in the reader",
+        Code::RowTooLarge => "an unclosed quote? otherwise raise `maxRowBytes` in the reader",
+        Code::MissingHeader => "another delimiter, or no header at all? see `delimiter` and `header` in the reader",
+        _ => return explain,
+    };
+    format!("{guess} · {explain}")
 }
 
 fn shown_file(session: &Session<'_>, key: &str) -> String {

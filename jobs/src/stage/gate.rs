@@ -40,7 +40,7 @@ pub fn check(
     Ok((state.epoch, GateResult { status, ..result }))
 }
 
-/// The named epoch, or the newest staged and undecided one of the window.
+/// The named epoch, or the newest staged one of the window, decided or not.
 ///
 /// # Errors
 /// `Misconfigured` when there is none.
@@ -54,7 +54,7 @@ pub fn staged_epoch(
     let history = session.runtime.block_on(lake_table.window_history(window))?;
     let wanted = |state: &EpochState| match epoch {
         Some(epoch) => state.epoch == epoch,
-        None => state.staged.is_some() && state.outcome.is_none(),
+        None => state.staged.is_some(),
     };
     let state = history.into_iter().filter(|state| wanted(state)).max_by_key(|state| state.epoch);
     let state = state.ok_or_else(|| nothing_staged(table, window))?;

@@ -1,7 +1,7 @@
 //! publish: commit a staged output that passed, then bring the live view up to date.
 
-use windrow_core::{Epoch, PartitionWindow, Result, Table};
-use windrow_lake::ViewState;
+use windrow_core::{Epoch, Error, ErrorKind, PartitionWindow, Result, Table};
+use windrow_lake::{EpochState, ViewState};
 
 use crate::session::Session;
 
@@ -12,6 +12,8 @@ use super::gate;
 pub struct Published {
     /// The epoch that was committed.
     pub epoch: Epoch,
+    /// The head; a later epoch when one was published already.
+    pub head: Epoch,
     /// The live view.
     pub view: ViewState,
 }
@@ -25,9 +27,58 @@ pub fn publish(session: &Session<'_>, table: &Table, window: &PartitionWindow, e
     let (lake_table, state) = gate::staged_epoch(session, table, window, epoch)?;
     session.reporter.step(&format!("{table} {window} publishing"));
     let passed = session.runtime.block_on(lake_table.passed_check(window, state.epoch))?;
+    require_same_profile(session, &state)?;
     session.runtime.block_on(lake_table.publish(&passed))?;
-    let view = session.runtime.block_on(lake_table.project_live(window))?;
-    Ok(Published { epoch: state.epoch, view })
+    let view = session.runtime.block_on(lake_table.project_live(window)).map_err(|error| view_failed(table, window, error))?;
+    let head = session.runtime.block_on(lake_table.require_head(window))?.epoch;
+    warn_of_foreign_files(session, table, &view);
+    Ok(Published { epoch: state.epoch, head, view })
+}
+
+/// The gate's answer counts for the thresholds it was asked with.
+fn require_same_profile(session: &Session<'_>, state: &EpochState) -> Result<()> {
+    let (checked, wanted) = (state.check.as_ref().map(|check| check.document().profile.as_str()), &session.project.profile.name);
+    if checked.is_none_or(|checked| checked == wanted) {
+        return Ok(());
+    }
+    let message = format!("the gate was asked with profile `{}`, not `{wanted}`", checked.unwrap_or_default());
+    Err(Error::misconfigured(message)
+        .help("compute the window again with the profile you want: `windrow run --force --profile …`"))
+}
+
+/// The commit is done and durable; only what plain readers see is late.
+fn view_failed(table: &Table, window: &PartitionWindow, error: Error) -> Error {
+    let message =
+        format!("{table} {window} is published in the ledger, but its live view could not be brought up to date: {error}");
+    Error::new(error.kind(), message)
+        .help("plain readers still see the version before; any later run of the window brings it up to date")
+}
+
+/// Files in a view's folder that windrow did not put there are read by whoever reads the folder.
+fn warn_of_foreign_files(session: &Session<'_>, table: &Table, view: &ViewState) {
+    let ViewState::Current { key, .. } = view else { return };
+    let (Some(lake), Some((folder, name))) = (session.lake.local_folder(), key.rsplit_once('/')) else { return };
+    let Ok(entries) = std::fs::read_dir(lake.join(folder)) else { return };
+    for entry in entries.flatten() {
+        let other = entry.file_name();
+        if other != name {
+            let place = session.shown(&format!("{folder}/{}", other.to_string_lossy()));
+            session.reporter.warn(&format!("{place} is not windrow's; readers of {table} see its rows as well: remove it"));
+        }
+    }
+}
+
+/// A published file that is gone or changed is damage to the lake, not to the data: nobody can correct a raw file.
+pub fn damaged(table: &Table, window: &PartitionWindow, error: Error) -> Error {
+    if error.kind() != ErrorKind::CorruptInput {
+        return error;
+    }
+    let message = format!("the lake is damaged: {error}");
+    let help = format!(
+        "`windrow run --dataset {} --window {window} --force` computes the window again; find out who changed the file",
+        table.dataset
+    );
+    Error::internal(message).with("table", table).with("window", window).help(help)
 }
 
 /// Brings the live view of an already published window up to date; heals a run that was killed after its commit.
@@ -36,7 +87,12 @@ pub fn publish(session: &Session<'_>, table: &Table, window: &PartitionWindow, e
 /// What the store says.
 pub fn project(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<Option<ViewState>> {
     match session.table(table)? {
-        Some(lake_table) => session.runtime.block_on(lake_table.project_live(window)).map(Some),
+        Some(lake_table) => {
+            let view =
+                session.runtime.block_on(lake_table.project_live(window)).map_err(|error| damaged(table, window, error))?;
+            warn_of_foreign_files(session, table, &view);
+            Ok(Some(view))
+        }
         None => Ok(None),
     }
 }

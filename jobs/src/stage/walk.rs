@@ -164,6 +164,10 @@ fn decide(session: &Session<'_>, table: &Table, window: &PartitionWindow, staged
         result.gate = Some(answer);
         return Ok(result);
     }
+    for check in answer.checks.iter().filter(|check| !check.passed) {
+        let observed = format!("check `{}` observed {}, expected {}", check.id, check.observed, check.expected);
+        session.reporter.warn(&format!("{table} {window}: {observed} ({})", check.place));
+    }
     let Published { view, .. } = publish::publish(session, table, window, Some(epoch))?;
     let mut result = TableResult::new(table, window, Status::Published).with_staged(staged);
     result.view = shown_view(session, &view);
