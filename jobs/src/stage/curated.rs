@@ -49,7 +49,7 @@ pub fn transform_spec(contract: &Contract) -> Result<&TransformSpec> {
     contract.transform.as_ref().ok_or_else(|| Error::misconfigured(format!("{} declares no transform", contract.file)))
 }
 
-fn input_heads<'s>(session: &'s Session<'_>, spec: &TransformSpec, window: &PartitionWindow) -> Result<Vec<(Table, Head)>> {
+fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWindow) -> Result<Vec<(Table, Head)>> {
     let mut heads = Vec::new();
     for input in &spec.inputs {
         let table = session.table(input)?;
