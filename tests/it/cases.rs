@@ -325,6 +325,17 @@ fn quarantined_rows_beyond_either_budget_fail_the_window() {
 }
 
 #[test]
+fn a_budget_ends_where_rejects_can_no_longer_be_listed() {
+    let tiny = Tiny { on_violation: "{quarantineRows: {maxRows: 50000, maxPercent: 100}}", ..Tiny::default() };
+    for (wrong, code) in [(10_000, 0), (10_001, 65)] {
+        let project = tiny.project();
+        project.write(&raw_file("t.csv"), format!("{HEADER}{ROW}{}", "two,,,,,,\n".repeat(wrong)));
+        run(&project).expect(code);
+        assert_eq!(rejects(&project).len(), 10_000);
+    }
+}
+
+#[test]
 fn damage_is_never_within_a_budget() {
     let tiny = Tiny { on_violation: "{quarantineRows: {maxRows: 100, maxPercent: 100}}", ..Tiny::default() };
     for damage in ["2,,,,\"open,,\n", "2,,,,o\0e,,\n"] {

@@ -282,7 +282,7 @@ fn a_terminated_run_exits_143_with_whole_windows_only() {
     assert_eq!((&result["error"]["kind"], &result["error"]["error"]), (&"Interrupted".into(), &"Windrow.Transient".into()));
     let published = project.documents("outcome").into_values().filter(|outcome| outcome["decision"] == "published").count();
     let views = project.tree("lake/clean").len() + project.tree("lake/curated").len();
-    assert!(published >= 2 && published < 14 && views == published, "{published} published, {views} visible");
+    assert!((2..14).contains(&published) && views == published, "{published} published, {views} visible");
     project.keys();
     let healed =
         project.run_json(&["run", "--dataset", "flights", "--from", "2013-01-01", "--to", "2013-01-08"]).expect(0).json();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use serde_json::{Value, json};
 
@@ -137,11 +137,21 @@ fn a_raw_folder_that_is_read_only_is_enough() {
             fs::set_permissions(path, fs::Permissions::from_mode(file)).unwrap();
         }
     };
-    let before = project.tree("lake/raw");
+    // Root may write in spite of any mode, so the times of the last change must show that nobody did.
+    let changed = || -> Vec<_> {
+        let mut paths: Vec<_> = files(&raw).into_values().collect();
+        paths.extend([raw.clone(), raw.join("t"), raw.join("t").join(WINDOW)]);
+        paths
+            .iter()
+            .map(|path| fs::metadata(path).unwrap())
+            .map(|metadata| (metadata.mtime(), metadata.mtime_nsec(), metadata.ino()))
+            .collect()
+    };
+    let before = (project.tree("lake/raw"), changed());
     modes(0o555, 0o444);
     tiny::run(&project).expect(0);
     project.run_json(&["run", "--dataset", "t", "--window", WINDOW, "--force"]).expect(0);
-    assert_eq!(project.tree("lake/raw"), before);
+    assert_eq!((project.tree("lake/raw"), changed()), before);
     modes(0o755, 0o644);
     assert_eq!(project.view("curated/t", PARTITION).unwrap().len(), 2);
 }
@@ -197,8 +207,8 @@ fn a_fail_is_a_result_of_check_and_an_error_of_publish() {
     project.assert_nothing_visible();
     let outcomes = project.documents("outcome");
     assert_eq!(outcomes.values().map(|outcome| &outcome["decision"]).collect::<Vec<_>>(), ["quarantined"]);
-    let again = project.run_json(&[&["publish"], gate.as_slice(), &["--epoch", "1"]].concat()).json();
-    assert_ne!(again["exit_code"], 0, "{again}");
+    let again = project.run_json(&[&["publish"], gate.as_slice(), &["--epoch", "1"]].concat()).expect(80).json();
+    assert_eq!(again["error"]["kind"], "QualityFailed", "a decision stays what it is");
     project.assert_nothing_visible();
 }
 
@@ -220,4 +230,68 @@ fn a_removed_raw_file_leaves_the_published_window_as_it_was() {
     fs::remove_file(project.path(&raw_file("t.csv"))).unwrap();
     tiny::run(&project).expect(66);
     assert_eq!(visible(&project), published);
+}
+
+#[test]
+fn a_view_that_was_removed_or_overwritten_is_healed_by_the_next_run() {
+    let project = Tiny::default().project();
+    project.write(&raw_file("t.csv"), format!("{HEADER}{ROW}"));
+    tiny::run(&project).expect(0);
+    let published = visible(&project);
+    let view = project.path(&format!("lake/clean/t/{PARTITION}/part-00000.parquet"));
+    fs::remove_file(&view).unwrap();
+    tiny::run(&project).expect(0);
+    assert_eq!(visible(&project), published);
+    fs::remove_file(&view).unwrap();
+    fs::write(&view, "not ours").unwrap();
+    tiny::run(&project).expect(0);
+    assert_eq!(visible(&project), published);
+}
+
+#[test]
+fn publishing_twice_is_publishing_once() {
+    let project = Tiny::default().project();
+    project.write(&raw_file("t.csv"), format!("{HEADER}{ROW}"));
+    tiny::run(&project).expect(0);
+    let published = visible(&project);
+    project.run_json(&["publish", "--dataset", "t", "--window", WINDOW, "--layer", "clean", "--epoch", "1"]).expect(0);
+    assert_eq!(visible(&project), published);
+}
+
+#[test]
+fn a_damaged_published_file_is_never_read_and_is_made_anew() {
+    let project = Tiny { is_curated: true, ..Tiny::default() }.project();
+    project.write(&raw_file("t.csv"), format!("{HEADER}{ROW}"));
+    tiny::run(&project).expect(0);
+    let curated = project.tree("lake/curated");
+    let (_, part) = files(&project.path("lake/store/clean/t/data")).into_iter().next().unwrap();
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let result = tiny::run(&project).expect(65).json();
+    assert_eq!(result["error"]["kind"], "CorruptInput", "{result}");
+    assert_eq!(project.tree("lake/curated"), curated);
+    assert_eq!(result["windows"][0]["tables"][1]["status"], "failed", "there is no epoch to put aside");
+    assert!(result["error"]["help"].as_str().unwrap().contains("--force"), "{result}");
+    project.run_json(&["run", "--dataset", "t", "--window", WINDOW, "--force"]).expect(0);
+    assert_eq!(project.tree("lake/curated"), curated);
+}
+
+#[test]
+fn late_files_are_computed_ignored_or_refused_as_declared() {
+    for (late, code, status, rows) in [("rerun", 0, "published", 2), ("ignore", 0, "unchanged", 1), ("fail", 65, "failed", 1)] {
+        let project = Tiny::default().project();
+        let policy = format!("      - {{property: late, vendor: windrow, value: {late}}}\n    properties:");
+        project.replace("schemas/t.raw.odcs.yaml", "    properties:", &policy);
+        project.write(&raw_file("a.csv"), format!("{HEADER}{ROW}"));
+        tiny::run(&project).expect(0);
+        project.write(&raw_file("b.csv"), format!("{HEADER}2,,,,,,\n"));
+        let result = tiny::run(&project).expect(code).json();
+        assert_eq!(result["windows"][0]["tables"][0]["status"], status, "{late}");
+        assert_eq!(project.view("clean/t", PARTITION).unwrap().len(), rows, "{late}");
+        let status = project.run_json(&["status"]).expect(0).json();
+        assert_eq!(status["windows"][0]["stale"], late != "rerun", "{late}");
+        project.run_json(&["run", "--dataset", "t", "--window", WINDOW, "--force"]).expect(0);
+        assert_eq!(project.view("clean/t", PARTITION).unwrap().len(), 2, "{late}");
+    }
 }

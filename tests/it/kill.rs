@@ -168,6 +168,58 @@ fn two_hundred_kills_leave_only_old_or_new_versions_and_touch_nothing_written() 
     assert_eq!(project.tree("lake/store"), before, "nothing to do is nothing done");
 }
 
+#[test]
+fn runs_of_one_window_at_the_same_time_all_finish_and_leave_one_version() {
+    let project = Tiny { is_curated: true, ..Tiny::default() }.project();
+    send_raw(&project, 3);
+    let start =
+        |_| project.command(&[&RUN[..], &["--force"]].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let children: Vec<_> = (0..6).map(start).collect();
+    let codes: Vec<i32> = children.into_iter().map(|mut child| exit_code(child.wait().unwrap())).collect();
+    assert_eq!(codes, [0; 6], "no run is turned away by another");
+    for window in WINDOWS {
+        for table in ["clean/t", "curated/t"] {
+            assert_eq!(project.view(table, &format!("t_date={window}")).unwrap(), shown_rows(3), "{table} {window}");
+        }
+    }
+    assert_ledger(&project);
+    project.keys();
+    project.run_json(&RUN).expect(0);
+}
+
+#[test]
+#[should_panic(expected = "is a mix")]
+fn the_watcher_would_see_foreign_rows() {
+    let project = Tiny::default().project();
+    let view = format!("lake/clean/t/t_date={}/part-00000.parquet", WINDOWS[0]);
+    project.write(&view, crate::parquet_files::sound());
+    Watcher::new(&project).look();
+}
+
+#[test]
+#[should_panic(expected = "went back from Some(2) to 1")]
+fn the_watcher_would_see_an_older_version() {
+    let project = Tiny::default().project();
+    let mut watcher = Watcher::new(&project);
+    for version in [2, 1] {
+        send_raw(&project, version);
+        project.run_json(&RUN).expect(0);
+        watcher.look();
+    }
+}
+
+#[test]
+#[should_panic(expected = "vanished")]
+fn the_watcher_would_see_a_view_go() {
+    let project = Tiny::default().project();
+    let mut watcher = Watcher::new(&project);
+    send_raw(&project, 0);
+    project.run_json(&RUN).expect(0);
+    watcher.look();
+    fs::remove_dir_all(project.path("lake/clean")).unwrap();
+    watcher.look();
+}
+
 /// I1 and I4: one outcome an epoch, and every published epoch's files are there with the bytes that were promised.
 fn assert_ledger(project: &Project) {
     let outcomes = project.documents("outcome");

@@ -176,13 +176,15 @@ impl Job<'_> {
     }
 }
 
-/// Tells whether a policy lets a window go on without its refused rows. Damage to a file as a whole never passes.
+/// Tells whether a policy lets a window go on without its refused rows. Damage to a file as a whole never passes, nor do
+/// more violations than can be listed: every refused row has its reason in rejects.parquet.
 fn tolerates(policy: OnViolation, report: &ViolationReport, rows_in: u64) -> bool {
     let OnViolation::QuarantineRows { max_rows, max_per_million } = policy else { return false };
     let whole_file = report.counts().any(|(code, ..)| code.kind() == ErrorKind::CorruptInput || code.as_str().starts_with("W01"));
     let rejected = report.rejected_rows();
     let share_ok = u128::from(rejected) * 1_000_000 <= u128::from(rows_in) * u128::from(max_per_million);
-    !whole_file && rejected <= max_rows && share_ok
+    let is_listed = report.listed().len() as u64 == report.total();
+    !whole_file && is_listed && rejected <= max_rows && share_ok
 }
 
 fn without_row(batch: &arrow_array::RecordBatch, row: usize) -> Result<arrow_array::RecordBatch> {

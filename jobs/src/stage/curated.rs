@@ -53,7 +53,7 @@ pub fn transform_spec(contract: &Contract) -> Result<&TransformSpec> {
 ///
 /// # Errors
 /// `InputMissing` when one is not published, `Internal` when one is damaged, else what the store says.
-pub fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWindow) -> Result<Vec<(Table, Head)>> {
+fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWindow) -> Result<Vec<(Table, Head)>> {
     let mut heads = Vec::new();
     for input in &spec.inputs {
         let table = session.table(input)?;

@@ -127,7 +127,8 @@ pub fn table(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> 
     let mut result = match stages(session, table, window) {
         Ok(result) => result,
         Err(error) => {
-            let quarantined = error.kind().is_deterministic_data_failure();
+            // A published file that was damaged, or late files that are not wanted, fail without an epoch to put aside.
+            let quarantined = error.context().iter().any(|(key, _)| *key == "evidence");
             let status = if quarantined { Status::Quarantined } else { Status::Failed };
             TableResult::new(table, window, status).with_failure(error)
         }

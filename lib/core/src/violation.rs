@@ -57,10 +57,11 @@ impl Violation {
 
     /// The sentence: title, column.
     pub fn title(&self) -> String {
+        let title = self.code.title();
         match &self.column {
-            Some(column) if self.code.as_str().starts_with("W01") => format!("{}: `{column}`", self.code.title()),
-            Some(column) => format!("{} in column `{column}`", self.code.title()),
-            None => self.code.title().to_owned(),
+            Some(column) if title.contains("column") => format!("{title}: `{column}`"),
+            Some(column) => format!("{title} in column `{column}`"),
+            None => title.to_owned(),
         }
     }
 

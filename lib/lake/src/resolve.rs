@@ -145,5 +145,5 @@ impl LakeTable {
 fn damaged(file: &HeadFile, what: &str) -> Error {
     Error::new(ErrorKind::CorruptInput, format!("a published file {what}"))
         .with("key", &file.key)
-        .help("`windrow replay` makes the window anew from its raw files")
+        .help("`windrow run --force` makes the window anew from its raw files")
 }
