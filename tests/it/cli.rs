@@ -47,7 +47,7 @@ fn help_of_every_verb_fits_its_purpose() {
     for verb in VERBS {
         assert!(top.stdout.lines().any(|line| line.trim_start().starts_with(verb)), "{verb}: {}", top.stdout);
         let help = output(windrow().args([verb, "--help"])).expect(0);
-        assert!(help.stdout.contains("[env: WINDROW_PROJECT=]"), "{verb}: {}", help.stdout);
+        assert!(help.stdout.contains("[env: WINDROW_PROJECT]"), "{verb}: {}", help.stdout);
         assert!(help.stderr.is_empty(), "{verb}: {}", help.stderr);
     }
     assert!(top.stdout.contains("Exit codes:") && top.stdout.contains("Examples:"));
@@ -93,6 +93,7 @@ fn mistakes_on_the_command_line_are_usage_with_a_hint() {
 #[test]
 fn unknown_names_of_the_project_are_misconfigured_with_a_suggestion() {
     let project = Project::of_repository();
+    std::fs::create_dir(project.path("lake")).unwrap();
     let window = ["--window", "2013-01-01"];
     for verb in [&["run"][..], &["raw-to-clean"], &["check-input"], &["check", "--layer", "clean"], &["replay"], &["status"]] {
         let out = project.run(&[verb, &["--dataset", "flight"], &window].concat());

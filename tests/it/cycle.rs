@@ -44,7 +44,10 @@ fn a_week_publishes_then_one_broken_window_is_quarantined_and_healed_alone() {
     let project = Project::of_flights();
     let raw = project.tree("lake/raw");
     let result = run_week(&project).expect(0).json();
-    assert_eq!(result["counts"], json!({"ok": 7, "skip": 0, "quarantined": 0, "fail": 0, "rows": ROWS.iter().sum::<usize>()}));
+    assert_eq!(
+        result["counts"],
+        json!({"ok": 7, "skip": 0, "quarantined": 0, "fail": 0, "left": 0, "rows": ROWS.iter().sum::<usize>()})
+    );
     assert_week_is_published(&project);
     project.keys();
 
@@ -215,6 +218,9 @@ fn a_fail_is_a_result_of_check_and_an_error_of_publish() {
 #[test]
 fn missing_input_is_no_quarantine_and_no_empty_window() {
     let project = Tiny::default().project();
+    let result = tiny::run(&project).expect(78).json();
+    assert!(result["error"]["message"].as_str().unwrap().contains("lake does not exist"), "{result}");
+    fs::create_dir(project.path("lake")).unwrap();
     let result = tiny::run(&project).expect(66).json();
     assert_eq!(result["error"]["error"], "Windrow.InputMissing");
     assert_eq!(result["windows"][0]["tables"][0]["status"], "failed");
@@ -268,8 +274,8 @@ fn a_damaged_published_file_is_never_read_and_is_made_anew() {
     let mut bytes = fs::read(&part).unwrap();
     bytes[10] ^= 1;
     fs::write(&part, bytes).unwrap();
-    let result = tiny::run(&project).expect(65).json();
-    assert_eq!(result["error"]["kind"], "CorruptInput", "{result}");
+    let result = tiny::run(&project).expect(70).json();
+    assert_eq!(result["error"]["kind"], "Internal", "nobody can correct a raw file: {result}");
     assert_eq!(project.tree("lake/curated"), curated);
     assert_eq!(result["windows"][0]["tables"][1]["status"], "failed", "there is no epoch to put aside");
     assert!(result["error"]["help"].as_str().unwrap().contains("--force"), "{result}");

@@ -101,8 +101,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let wrong = error.use_stderr();
-            let printed = error.print();
-            return ExitCode::from(if wrong || printed.is_err() { ErrorKind::Usage.exit_code() } else { 0 });
+            // A closed pipe is the reader's wish; help that cannot be written is not.
+            let failed = error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+            return ExitCode::from(if wrong || failed { ErrorKind::Usage.exit_code() } else { 0 });
         }
     };
     let reporter = Reporter::new(cli.verb.common());
