@@ -19,13 +19,13 @@ install_readers() {
 }
 
 step 'install the readers and linters' install_readers
-step 'fetch crates' cargo fetch --locked
+step 'fetch crates' cargo fetch --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
 step 'format' cargo fmt --all --check
 step 'purity' bash tests/purity.sh
 step 'clippy' cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet
 step 'unit and integration tests' cargo test --locked --workspace
-step 'the test that needs 2.5 GiB' cargo test --locked -p windrow-engine --lib -- --ignored
+step 'the test that needs 2.5 GiB' cargo test --locked --workspace --lib -- --ignored
 windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
 step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas

@@ -71,7 +71,7 @@ pub fn plan_sql(sql: &SqlText<'_>, inputs: &Inputs, params: &Params, extra: &[(&
 /// Plans a rendered query without looking at it first.
 ///
 /// # Errors
-/// As [`crate::failure::classify`].
+/// As the crate's classification of polars errors.
 pub fn plan_text(text: &str, inputs: &Inputs) -> Result<LazyFrame> {
     guarded(|| {
         let mut context = SQLContext::new();
