@@ -242,6 +242,7 @@ pub fn finding_json(finding: &Diagnostic) -> serde_json::Value {
         "file": &*finding.place.file,
         "line": finding.place.line,
         "column": finding.place.column,
+        "found": finding.found,
         "expected": finding.label,
         "contract": finding.contract.as_ref().map(|(place, _)| place.to_string()),
         "notes": finding.notes,

@@ -147,9 +147,16 @@ fn classified_values_are_in_no_output_and_in_no_document() {
       - {name: secret, logicalType: string, logicalTypeOptions: {maxLength: 12}, classification: confidential}
 ";
     let sound = "n,secret\n1,hunter2hunt\n";
-    for raw in
-        [sound, "n,secret\n1,hunter2hunt\nx,hunter2hunt\n", "n,secret\n1,hunter2hunter2\n", "n,secret\n1,hunter2,hunter2\n"]
-    {
+    let damaged = [
+        "n,secret\n1,hunter2hunt\nx,hunter2hunt\n",
+        "n,secret\n1,hunter2hunter2\n",
+        "n,secret\n1,hunter2,hunter2\n",
+        "n,secret\n1,\"hunter2\n",
+        "n,secret\n1,x\"hunter2\n",
+        "n,secret\n1,hunter2\0\n",
+        "n,secret\n1,x\rhunter2\n",
+    ];
+    for raw in [sound].into_iter().chain(damaged) {
         let project = Tiny { columns: COLUMNS, ..Tiny::default() }.project();
         project.replace(
             "schemas/t.clean.odcs.yaml",

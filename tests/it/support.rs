@@ -213,13 +213,14 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The findings of a result, a line each: code, place, title, what was expected, the contract's line, notes.
+/// The findings of a result, a line each: code, place, title, what was found and expected, the contract's line, notes.
 pub(crate) fn findings(error: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut out = String::new();
     for finding in error["findings"].as_array().unwrap() {
         let place = format!("{}:{}:{}", text(&finding["file"]), finding["line"], finding["column"]);
         let mut parts = vec![format!("{} {place}", text(&finding["code"])), text(&finding["title"])];
+        parts.push(finding["found"].as_str().map(|found| format!("found `{}`", found.escape_debug())).unwrap_or_default());
         parts.push(text(&finding["expected"]));
         parts.push(text(&finding["contract"]));
         parts.extend(finding["notes"].as_array().unwrap().iter().map(text));

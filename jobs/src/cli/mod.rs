@@ -7,12 +7,13 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::json;
 use windrow_core::ErrorKind;
 
 pub use args::{Common, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs};
 
 use crate::cmd;
-use crate::report::Reporter;
+use crate::report::{RESULT_SCHEMA, Reporter, error_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,12 +97,30 @@ pub fn job(verb: &str, dataset: &str) -> ExitCode {
     guarded(|| run(all))
 }
 
+/// A program that asked for JSON gets JSON, also when it asked wrongly.
+fn usage_result(arguments: &[OsString], error: &clap::Error) {
+    let wants_json =
+        arguments.windows(2).any(|pair| pair == ["--output", "json"]) || arguments.iter().any(|arg| arg == "--output=json");
+    if wants_json {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let error = windrow_core::Error::new(ErrorKind::Usage, message);
+        let code = ErrorKind::Usage.exit_code();
+        let result = json!({"schema": RESULT_SCHEMA, "status": "failed", "error": error_json(&error), "exit_code": code});
+        let _ = writeln!(std::io::stdout(), "{result}");
+    }
+}
+
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let wrong = error.use_stderr();
             // A closed pipe is the reader's wish; help that cannot be written is not.
+            if wrong {
+                usage_result(&arguments, &error);
+            }
             let failed = error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
             return ExitCode::from(if wrong || failed { ErrorKind::Usage.exit_code() } else { 0 });
         }

@@ -63,6 +63,8 @@ pub struct Diagnostic {
     pub place: Place,
     /// The offending line with its caret.
     pub excerpt: Option<Excerpt>,
+    /// The offending value, as far as it may be shown.
+    pub found: Option<String>,
     /// What was expected there; stands beside the caret.
     pub label: String,
     /// The line of the contract that demands it, with its text.
@@ -81,6 +83,7 @@ impl Diagnostic {
             title: title.into(),
             place,
             excerpt: None,
+            found: None,
             label: String::new(),
             contract: None,
             notes: Vec::new(),

@@ -70,6 +70,7 @@ impl Violation {
         let place = Place::new(self.file.clone(), self.line, self.char_column);
         let mut diagnostic = Diagnostic::new(self.code, place, self.title()).label(self.expected.clone());
         diagnostic.excerpt.clone_from(&self.excerpt);
+        diagnostic.found.clone_from(&self.value);
         diagnostic.contract.clone_from(&self.contract);
         if self.excerpt.is_none()
             && let Some(value) = &self.value
