@@ -8,8 +8,11 @@
 mod dialect;
 mod exact;
 mod findings;
+mod joins;
 mod names;
+mod operators;
 mod place;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -23,6 +26,7 @@ use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result};
 pub(crate) use dialect::Grain;
 pub(crate) use findings::Findings;
 pub(crate) use names::columns_of;
+pub(crate) use shape::is_total;
 pub(crate) use types::compare;
 
 use crate::failure::guarded;
@@ -160,14 +164,36 @@ fn planner_refused(tree: &(impl Visit + Spanned), message: &str, findings: &mut 
         }
         std::ops::ControlFlow::Continue(())
     });
-    let unknown = message.contains("unable to find column") || message.contains("no column named");
+    let (message, help) = in_our_words(message);
+    let unknown = help.is_none() && message.contains("unable to find column") || message.contains("no column named");
     let code = if unknown { Code::SqlColumn } else { Code::SqlUnsupported };
+    let help = help.unwrap_or_else(|| advice(&message));
+    match span {
+        Some(span) => findings.at(code, span, message, help),
+        None => findings.at_start(code, message, Some(help.to_owned())),
+    }
+}
+
+/// One sentence of a message of polars, with what to do if the message misleads.
+fn in_our_words(message: &str) -> (String, Option<&'static str>) {
     let message = message.split("; valid columns").next().unwrap_or(message);
     let message = message.split(". It's possible").next().unwrap_or(message);
-    match span {
-        Some(span) => findings.at(code, span, message, advice(message)),
-        None => findings.at_start(code, message, Some(advice(message).to_owned())),
+    let column = message.split_once("unable to find column \"").and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name);
+    if let Some((name, table)) = column.and_then(|name| name.split_once(':')) {
+        let title = format!("`{table}.{name}`, a column both tables have, is not supported here");
+        return (title, Some("select it with an alias in a WITH step first: WITH j AS (SELECT b.x AS b_x …) SELECT … FROM j"));
     }
+    if column.is_some_and(|name| name.starts_with("_POLARS_TMP")) {
+        return ("IN (SELECT …) is supported in WHERE only".to_owned(), Some("write a LEFT JOIN of a DISTINCT step"));
+    }
+    if message.contains("Exists {") {
+        let help = "EXISTS stands alone or behind AND in WHERE, with terms b.x = a.x only: filter b first in a WITH step";
+        return ("this EXISTS is not supported".to_owned(), Some(help));
+    }
+    if message.contains("Span(Location") || message.contains("Ident {") {
+        return ("this construct is not supported".to_owned(), Some("docs/sql.md lists what is supported"));
+    }
+    (message.to_owned(), None)
 }
 
 fn advice(message: &str) -> &'static str {
