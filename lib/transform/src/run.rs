@@ -185,6 +185,8 @@ mod tests {
     fn what_was_never_linted_is_still_refused_when_it_loses_digits() {
         assert!(misconfigured("SELECT sum(price * discount) AS x FROM t").starts_with("q.sql:1:12: W0704"));
         assert!(misconfigured("SELECT DATE '2024-02-31' AS x FROM t").contains("W0702"));
+        let exists = misconfigured("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM t AS o WHERE o.id = t.id) OR id = 5");
+        assert!(exists.contains("q.sql:1:") && exists.contains("W0702: this EXISTS is not supported"), "{exists}");
         for sql in
             ["SELECT 1 AS x WHERE 1 = 0", "SELECT day + INTERVAL '1 hour' AS d FROM t", "SELECT CAST(ratio AS INT) AS n FROM t"]
         {

@@ -20,6 +20,7 @@ mod types;
 use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema, SchemaRef};
 use polars::prelude::{DataFrame, LazyFrame};
+use polars_plan::plans::IRPlan;
 use sqlparser::ast::{Query, Spanned, Visit};
 use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result};
 
@@ -75,15 +76,26 @@ pub(crate) fn lint_text(
     }
 }
 
-/// What holds at run time too, lint or no lint: the dialect, and no loss of digits in the very plan that will run.
-pub(crate) fn enforce(sql: &SqlText<'_>, rendered: &Rendered, query: &Query, plan: &LazyFrame) -> Result<()> {
+/// Plans what will run, lint or no lint: inside the dialect, and with no loss of digits in the very plan.
+///
+/// # Errors
+/// `Misconfigured` with the findings.
+pub(crate) fn plan_strictly(sql: &SqlText<'_>, rendered: &Rendered, query: &Query, inputs: &Inputs) -> Result<LazyFrame> {
     let mut findings = Findings::new(sql, rendered);
     dialect::check(query, Grain::Query, &mut findings);
-    if findings.is_empty() {
-        let plan = guarded(|| plan.clone().to_alp())?;
-        place::report(query, exact::check(&plan), &mut findings);
+    let planned = if findings.is_empty() { Some(plan_and_compile(&rendered.text, inputs)) } else { None };
+    match planned {
+        Some(Ok((frame, plan))) => {
+            place::report(query, exact::check(&plan), &mut findings);
+            if findings.is_empty() {
+                return Ok(frame);
+            }
+        }
+        Some(Err(error)) if error.kind() == ErrorKind::Misconfigured => planner_refused(query, error.message(), &mut findings),
+        Some(Err(error)) => return Err(error.with("file", sql.file)),
+        None => {}
     }
-    if findings.is_empty() { Ok(()) } else { Err(Error::from_diagnostics(ErrorKind::Misconfigured, findings.into_list())) }
+    Err(Error::from_diagnostics(ErrorKind::Misconfigured, findings.into_list()))
 }
 
 /// Checks a syntax tree before anything is planned.
@@ -125,6 +137,12 @@ pub(crate) fn check_plan(
             None
         }
     }
+}
+
+fn plan_and_compile(text: &str, inputs: &Inputs) -> Result<(LazyFrame, IRPlan)> {
+    let frame = plan_text(text, inputs)?;
+    let plan = guarded(|| frame.clone().to_alp())?;
+    Ok((frame, plan))
 }
 
 /// Plans a query over tables of so many rows of nulls.
