@@ -357,6 +357,8 @@ mod tests {
         assert!(broken(Metric::Freshness("id".into())).contains("neither a timestamp nor a date"));
         assert!(broken(Metric::SqlNumber("SELECT id FROM {object}".into())).contains("yields 4 with 1"));
         assert!(broken(Metric::SqlNumber("SELECT max(text) AS t FROM {object}".into())).contains("not a number"));
+        assert!(broken(Metric::SqlNumber("SELECT count(*) FROM clean_orders".into())).contains("never reads {object}"));
+        assert!(broken(Metric::SqlNumber("SELECT sum(id) FROM {object}".into())).contains("orders.clean.odcs.yaml:40:12"));
         assert!(broken(Metric::SqlRows("SELECT idd FROM {object}".into())).contains("idd"));
         assert!(broken(Metric::SqlRows("SELECT id FROM {objct}".into())).contains("unknown placeholder"));
         let table = TableInput { name: "t".into(), schema: schema(), files: vec!["/nowhere.parquet".into()], partition: None };
@@ -378,6 +380,17 @@ mod tests {
             lines(Metric::SqlRows("SELECT idd FROM {object}".into())),
             ["orders.clean.odcs.yaml:40:19: W0703: unknown column `idd`"]
         );
+        for (sql, title) in [
+            ("SELECT count(DISTINCT text) AS n FROM {object}", "an aggregate without GROUP BY is one row, right or wrong"),
+            ("SELECT max(id) AS m FROM {object} WHERE id > 99", "an aggregate without GROUP BY is one row, right or wrong"),
+            ("SELECT id FROM clean_orders", "the check never reads {object}"),
+        ] {
+            assert!(broken(Metric::SqlRows(sql.into())).contains(title), "{sql}");
+            assert!(
+                lines(Metric::SqlRows(sql.into())).iter().any(|line| line.contains("W0702") && line.contains(title)),
+                "{sql}"
+            );
+        }
         assert_eq!(lines(Metric::SqlNumber("SELECT id, price FROM {object}".into())).len(), 1);
         assert_eq!(lines(Metric::SqlNumber("SELECT count(*) FROM {object}".into())), [""; 0]);
     }

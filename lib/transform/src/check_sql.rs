@@ -1,13 +1,14 @@
 //! SQL checks: one number, or the rows that violate the rule. `{object}` is the table.
 
 use polars::prelude::{AnyValue, DataFrame, DataType, LazyFrame, len};
-use windrow_core::gate::{Check, Number};
-use windrow_core::{Diagnostic, Error, ErrorKind, Result};
+use windrow_core::gate::{Check, Metric, Number};
+use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result};
 
 use crate::check::{SAMPLE_ROWS, cell, rendered_rows};
 use crate::input::{Inputs, TableInput};
-use crate::lint::lint_text;
+use crate::lint::{Findings, is_total, lint_text};
 use crate::params::Params;
+use crate::parse::parse_query;
 use crate::run::collect;
 use crate::text::SqlText;
 use crate::transform::plan_sql;
@@ -20,7 +21,8 @@ pub(crate) fn number(
     frame: LazyFrame,
     params: &Params,
 ) -> Result<(Number, Vec<String>)> {
-    let result = collect(plan(check, sql, table, frame, params)?)?;
+    let placed = |error: Error| error.with("check", &check.place);
+    let result = collect(plan(check, sql, table, frame, params)?).map_err(placed)?;
     let shape = (result.height(), result.width());
     let (1, [column]) = (result.height(), result.columns()) else {
         let message = format!("the query must yield one row with one column, and yields {} with {}", shape.0, shape.1);
@@ -39,7 +41,8 @@ pub(crate) fn rows(
     params: &Params,
 ) -> Result<(Number, Vec<String>)> {
     let violations = plan(check, sql, table, frame, params)?;
-    let counted = collect(violations.clone().select([len().cast(DataType::Int64).alias("rows")]))?;
+    let counted = collect(violations.clone().select([len().cast(DataType::Int64).alias("rows")]))
+        .map_err(|error| error.with("check", &check.place))?;
     let number = exact(&counted, "rows")?;
     let sample = if number == Number::whole(0) { Vec::new() } else { rendered_rows(&collect(violations.limit(SAMPLE_ROWS))?)? };
     Ok((number, sample))
@@ -48,6 +51,9 @@ pub(crate) fn rows(
 /// The findings of a check's query.
 pub(crate) fn lint(check: &Check, sql: &str, table: &TableInput, params: &Params, is_number: bool) -> Vec<Diagnostic> {
     let text = text_of(check, sql);
+    if let Err(error) = enforce_check(&text, table, params, is_number) {
+        return error;
+    }
     let tables = [(table.name.clone(), table.schema.clone())];
     match lint_text(&text, &tables, params, &objects(table), None) {
         Err(findings) => findings,
@@ -56,14 +62,41 @@ pub(crate) fn lint(check: &Check, sql: &str, table: &TableInput, params: &Params
             if !is_number || (schema.fields().len() == 1 && numeric) {
                 return Vec::new();
             }
-            let finding =
-                Diagnostic::new(windrow_core::Code::CheckBroken, check.place.clone(), "the query must yield one number");
+            let finding = Diagnostic::new(Code::CheckBroken, check.place.clone(), "the query must yield one number");
             vec![finding.help("SELECT count(*) FROM {object} WHERE …")]
         }
     }
 }
 
+/// What holds for checks only: they read the checked table, and those of rows select rows.
+fn enforce_check(
+    sql: &SqlText<'_>,
+    table: &TableInput,
+    params: &Params,
+    is_number: bool,
+) -> std::result::Result<(), Vec<Diagnostic>> {
+    let rendered = params.render(sql, &objects(table))?;
+    let query = parse_query(sql, &rendered)?;
+    let mut findings = Findings::new(sql, &rendered);
+    if !sql.placeholders().iter().any(|(_, name)| name == "object") {
+        let help = "SELECT … FROM {object}: the table whose contract names the check";
+        findings.at_start(Code::SqlUnsupported, "the check never reads {object}", Some(help.to_owned()));
+    }
+    if !is_number && is_total(&query) {
+        let help = "a check selects the rows that are wrong; for a number write a quality rule of type sql";
+        findings.at_start(
+            Code::SqlUnsupported,
+            "an aggregate without GROUP BY is one row, right or wrong",
+            Some(help.to_owned()),
+        );
+    }
+    if findings.is_empty() { Ok(()) } else { Err(findings.into_list()) }
+}
+
 fn plan(check: &Check, sql: &str, table: &TableInput, frame: LazyFrame, params: &Params) -> Result<LazyFrame> {
+    let is_number = matches!(check.metric, Metric::SqlNumber(_));
+    enforce_check(&text_of(check, sql), table, params, is_number)
+        .map_err(|findings| Error::from_diagnostics(ErrorKind::Misconfigured, findings))?;
     let inputs = Inputs::new().with_frame(&table.name, frame);
     plan_sql(&text_of(check, sql), &inputs, params, &objects(table))
 }

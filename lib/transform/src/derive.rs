@@ -180,7 +180,9 @@ fn compile_copy(contract: &Contract, property: &Property, raw: &Schema, field: &
     };
     match compare(found.data_type(), field) {
         Some((title, help)) => {
-            Err(finding(Code::SqlType, title, format!("write transformLogic: {}", as_logic(&help, source, field))))
+            let cast = as_logic(&help, source, field);
+            let help = if cast.starts_with("CAST") { format!("write transformLogic: {cast}") } else { cast };
+            Err(finding(Code::SqlType, title, help))
         }
         None => Ok(Origin::Copy(source.to_string())),
     }
@@ -244,7 +246,7 @@ impl Column {
 /// The advice for a SELECT as an expression of its own.
 fn as_logic(help: &str, inner: &str, field: &Field) -> String {
     let alias = format!(" AS {}", field.name());
-    help.strip_suffix(&alias).unwrap_or(help).replace('…', inner)
+    help.replace(&alias, "").replace('…', inner)
 }
 
 fn needed(batch: &RecordBatch, reads: &[String]) -> Result<RecordBatch> {

@@ -146,7 +146,7 @@ fn a_copy_of_a_missing_or_other_typed_column_is_refused() {
         lines,
         [
             "no raw column `pricee` to copy `pricee` from | did you mean `price`?",
-            "column `price` is DECIMAL(15,2), and BIGINT is declared | write transformLogic: CAST(price AS BIGINT)",
+            "column `price` is DECIMAL(15,2), and BIGINT is declared | declare `price` as DECIMAL(15,2): a cast would cut its digits",
         ]
     );
 }

@@ -23,8 +23,9 @@ pub(crate) fn classify(error: &PolarsError) -> Error {
         }
         PolarsError::IO { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Error::new(ErrorKind::Internal, message),
         PolarsError::IO { .. } => Error::new(ErrorKind::Transient, message),
-        _ if overflow => {
-            Error::new(ErrorKind::Misconfigured, message).help("a number outgrew its type: CAST to a wider one first")
+        _ if overflow || lower.contains("conversion from `i128` to") => {
+            let outgrown = format!("a number outgrew its type: {message}");
+            Error::new(ErrorKind::Misconfigured, outgrown).help("CAST to a wider type first")
         }
         PolarsError::AssertionError(_) | PolarsError::ShapeMismatch(_) => Error::new(ErrorKind::Internal, message),
         _ => Error::new(ErrorKind::Misconfigured, message),

@@ -11,7 +11,7 @@ use polars::chunked_array::cast::CastOptions;
 use polars::polars_utils::arena::{Arena, Node};
 use polars::prelude::{AnyValue, DataType, PolarsError, Scalar, Schema};
 use polars_plan::dsl::Operator;
-use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext};
+use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext, is_scalar_ae};
 
 /// Puts guards on every arithmetic expression and sum of a plan.
 ///
@@ -51,6 +51,22 @@ pub(crate) fn expressions(plan: &IRPlan) -> Vec<(Vec<Node>, Arc<Schema>)> {
         stack.extend(inputs);
     }
     found
+}
+
+/// Tells whether a plan computes a value over all rows of something.
+pub(crate) fn has_total(plan: &IRPlan) -> bool {
+    let mut stack = vec![plan.lp_top];
+    let mut seen = HashSet::new();
+    while let Some(node) = stack.pop() {
+        let ir = plan.lp_arena.get(node);
+        if seen.insert(node.0) {
+            stack.extend(ir.inputs());
+            if matches!(ir, IR::Select { .. }) && ir.exprs().any(|expression| is_scalar_ae(expression.node(), &plan.expr_arena)) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 fn schema_of(plan: &IRPlan, node: Node) -> Arc<Schema> {

@@ -71,8 +71,12 @@ fn timestamp(instant: Timestamp) -> String {
 fn unknown(sql: &SqlText<'_>, offset: usize, name: &str, extra: &[(&str, String)]) -> Diagnostic {
     let mut names: Vec<&str> = NAMES.to_vec();
     names.extend(extra.iter().map(|(word, _)| *word));
+    let hint = match suggest::nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{{{near}}}`?"),
+        None => format!("allowed: {}", names.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(", ")),
+    };
     let (line, column) = sql.position(offset);
     let place = Place::new(sql.file, line, column);
     let title = format!("unknown placeholder `{{{name}}}`");
-    sql.excerpt(Diagnostic::new(Code::SqlColumn, place, title).help(suggest::hint(name, &names)), name.chars().count() + 2)
+    sql.excerpt(Diagnostic::new(Code::SqlColumn, place, title).help(hint), name.chars().count() + 2)
 }

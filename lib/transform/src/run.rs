@@ -6,7 +6,7 @@ use windrow_core::{Error, ErrorKind, Result};
 
 use crate::bridge;
 use crate::failure::guarded;
-use crate::guard::guard;
+use crate::guard::{guard, has_total};
 use crate::input::Inputs;
 use crate::params::Params;
 use crate::transform::Transform;
@@ -32,7 +32,9 @@ pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Resul
 /// As [`run`].
 pub fn collect(plan: LazyFrame) -> Result<DataFrame> {
     guarded(|| {
-        let mut ir = plan.with_streaming(true).to_alp_optimized()?;
+        // polars prunes an aggregate nobody reads to the rows it aggregates, and one row becomes many.
+        let is_pruned_rightly = !has_total(&plan.clone().to_alp()?);
+        let mut ir = plan.with_streaming(true).with_projection_pushdown(is_pruned_rightly).to_alp_optimized()?;
         guard(&mut ir)?;
         ir.ensure_root_node_is_sink();
         let result = polars_stream::run_query(ir.lp_top, &mut ir.lp_arena, &mut ir.expr_arena)?;
@@ -142,9 +144,54 @@ mod tests {
     }
 
     #[test]
+    fn an_overflow_is_told_in_our_words() {
+        let message = misconfigured("SELECT sum(id) AS x FROM t");
+        assert!(message.contains("a number outgrew its type") && message.contains("transform=q.sql"), "{message}");
+    }
+
+    #[test]
+    fn an_aggregate_over_all_rows_is_one_row_whoever_reads_it() {
+        for (sql, rows) in [
+            ("WITH s AS (SELECT max(id) AS m FROM t) SELECT t.id AS i FROM t CROSS JOIN s", 3),
+            ("SELECT 5 AS n FROM (SELECT 7 AS k, max(tiny) AS m FROM t) AS s", 1),
+            ("SELECT max(tiny) AS m FROM t WHERE tiny > 99", 1),
+            ("SELECT count(DISTINCT tiny) AS m FROM t", 1),
+        ] {
+            assert_eq!(query(sql).unwrap().num_rows(), rows, "{sql}");
+        }
+    }
+
+    #[test]
+    fn joins_match_no_nulls_and_keep_the_sides_of_equal_names_apart() {
+        let rows = |sql: &str| {
+            let result = query(sql).unwrap();
+            let mut rows: Vec<String> = texts(&result, 0).into_iter().zip(texts(&result, 1)).map(|(a, b)| a + "/" + &b).collect();
+            rows.sort();
+            rows
+        };
+        let of = |kind: &str| {
+            format!(
+                "WITH o AS (SELECT NULLIF(text, 'a') AS text, tiny FROM t) SELECT CAST(t.tiny AS VARCHAR) AS a, \
+                 CAST(o.tiny AS VARCHAR) AS b FROM t {kind} JOIN o ON t.text = o.text"
+            )
+        };
+        assert_eq!(rows(&of("INNER")), ["2/2"]);
+        assert_eq!(rows(&of("LEFT")), ["1/null", "12/null", "2/2"]);
+        assert_eq!(rows(&of("RIGHT")), ["2/2", "null/1", "null/12"]);
+        assert_eq!(rows(&of("FULL")), ["1/null", "12/null", "2/2", "null/1", "null/12"]);
+    }
+
+    #[test]
     fn what_was_never_linted_is_still_refused_when_it_loses_digits() {
         assert!(misconfigured("SELECT sum(price * discount) AS x FROM t").starts_with("q.sql:1:12: W0704"));
         assert!(misconfigured("SELECT DATE '2024-02-31' AS x FROM t").contains("W0702"));
+        let exists = misconfigured("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM t AS o WHERE o.id = t.id) OR id = 5");
+        assert!(exists.contains("q.sql:1:") && exists.contains("W0702: this EXISTS is not supported"), "{exists}");
+        for sql in
+            ["SELECT 1 AS x WHERE 1 = 0", "SELECT day + INTERVAL '1 hour' AS d FROM t", "SELECT CAST(ratio AS INT) AS n FROM t"]
+        {
+            assert!(misconfigured(sql).contains("W0702"), "{sql}");
+        }
     }
 
     #[test]

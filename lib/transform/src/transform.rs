@@ -8,7 +8,7 @@ use windrow_core::{Error, ErrorKind, Result, suggest};
 
 use crate::failure::guarded;
 use crate::input::Inputs;
-use crate::lint::enforce;
+use crate::lint::plan_strictly;
 use crate::params::Params;
 use crate::parse::parse_query;
 use crate::text::SqlText;
@@ -63,9 +63,7 @@ pub fn plan_sql(sql: &SqlText<'_>, inputs: &Inputs, params: &Params, extra: &[(&
     let refused = |findings| Error::from_diagnostics(ErrorKind::Misconfigured, findings);
     let rendered = params.render(sql, extra).map_err(refused)?;
     let query = parse_query(sql, &rendered).map_err(refused)?;
-    let plan = plan_text(&rendered.text, inputs).map_err(|error| error.with("file", sql.file))?;
-    enforce(sql, &rendered, &query, &plan)?;
-    Ok(plan)
+    plan_strictly(sql, &rendered, &query, inputs)
 }
 
 /// Plans a rendered query without looking at it first.

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     CastKind, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, Query, Select,
-    SelectItem, Spanned, TableFactor, TypedString, Value, Visit, Visitor, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowType,
+    SelectItem, Spanned, TableFactor, TypedString, Value, Visit, Visitor,
 };
 use sqlparser::tokenizer::Span;
 use windrow_core::Code::SqlUnsupported;
 
 use super::findings::Findings;
+use super::{joins, operators, shape};
 use crate::functions::{self, Kind};
 
 /// Whether only one row may be looked at.
@@ -50,6 +50,9 @@ impl Visitor for Dialect<'_, '_> {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+        for (span, title, help) in joins::check(select).into_iter().chain(shape::check(select)) {
+            self.refuse(span, title, help);
+        }
         if let Some(qualify) = &select.qualify {
             self.check_qualify(select, qualify);
         }
@@ -81,6 +84,9 @@ impl Visitor for Dialect<'_, '_> {
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        if let Some((span, title, help)) = operators::check(expression) {
+            self.refuse(span, title, help);
+        }
         match expression {
             Expr::Subquery(query) if self.grain == Grain::Query => {
                 let help = "compute the value in a WITH step and CROSS JOIN it";
@@ -145,7 +151,8 @@ impl Dialect<'_, '_> {
     fn check_function(&mut self, function: &Function) {
         let name = function.name.to_string().to_lowercase();
         let span = function.name.span();
-        match functions::kind(&name) {
+        let kind = functions::kind(&name);
+        match kind {
             None => return self.refuse(span, format!("function `{name}` is not supported"), functions::instead(&name)),
             Some(Kind::Row) if function.over.is_none() => {}
             Some(_) if self.grain == Grain::Row => {
@@ -154,11 +161,8 @@ impl Dialect<'_, '_> {
             }
             Some(_) => {}
         }
-        if let Some(WindowType::WindowSpec(spec)) = &function.over
-            && spec.window_frame.as_ref().is_some_and(|frame| !is_running(frame))
-        {
-            let help = "only ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW is; LAG and LEAD reach single rows";
-            self.refuse(span, "this window frame is not supported", help);
+        if let Some((span, title, help)) = operators::check_window(function, &name, kind == Some(Kind::Aggregate)) {
+            self.refuse(span, title, help);
         }
         if !function.within_group.is_empty() {
             self.refuse(span, "WITHIN GROUP is not supported", "write QUANTILE_CONT(x, 0.95)");
@@ -173,6 +177,9 @@ impl Dialect<'_, '_> {
         if distinct && (arguments.len() > 1 || matches!(arguments.first(), Some(Expr::Tuple(_)))) {
             let help = "count the rows of SELECT DISTINCT a, b in a WITH step";
             self.refuse(span, "COUNT(DISTINCT …) of several columns is not supported", help);
+        }
+        if let Some((span, title, help)) = operators::check_call(name, &arguments) {
+            self.refuse(span, title, help);
         }
         if matches!(name, "date" | "time" | "timestamp" | "datetime") && arguments.len() == 1 {
             let help = "give the pattern: DATE(x, '%Y-%m-%d')";
@@ -211,10 +218,4 @@ fn plain_argument(argument: &FunctionArg) -> Option<&Expr> {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
         _ => None,
     }
-}
-
-fn is_running(frame: &WindowFrame) -> bool {
-    frame.units == WindowFrameUnits::Rows
-        && frame.start_bound == WindowFrameBound::Preceding(None)
-        && matches!(frame.end_bound, None | Some(WindowFrameBound::CurrentRow))
 }

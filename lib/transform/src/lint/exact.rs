@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use polars::polars_utils::arena::{Arena, Node};
 use polars::prelude::{AnyValue, DataType, Schema};
 use polars_plan::dsl::Operator;
-use polars_plan::plans::{AExpr, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext};
+use polars_plan::plans::{AExpr, IRAggExpr, IRFunctionExpr, IRPlan, IRTemporalFunction, LiteralValue, ToFieldContext};
 
 use crate::guard::expressions;
 
@@ -31,6 +31,10 @@ pub(crate) enum Loss {
     FromText,
     /// Decimals become floats without a cast in the text, or in a comparison that needs more than 15 digits.
     ToFloat,
+    /// A float is cut to an integer.
+    Truncated,
+    /// A DATE moves by less than a day, which it cannot hold.
+    PartOfDay,
 }
 
 /// A loss with the columns its expression reads, which lead back to the text.
@@ -87,6 +91,9 @@ impl Walk<'_> {
                 IRAggExpr::Min { input, .. } | IRAggExpr::Max { input, .. } | IRAggExpr::First(input) | IRAggExpr::Last(input),
             ) => self.digits(*input),
             AExpr::Function { input, function, .. } => {
+                if matches!(function, IRFunctionExpr::TemporalExpr(IRTemporalFunction::OffsetBy)) {
+                    self.offset(node, input.iter().map(|argument| argument.node()).collect());
+                }
                 let inputs: Vec<Digits> = input.iter().map(|argument| self.digits(argument.node())).collect();
                 function_digits(function, &inputs).unwrap_or(stored)
             }
@@ -174,8 +181,51 @@ impl Walk<'_> {
                 self.report(node, Loss::FromText);
                 self.stored(node)
             }
+            (source, target) if source.is_float() && target.is_integer() => {
+                if !self.is_whole(inner) {
+                    self.report(node, Loss::Truncated);
+                }
+                self.stored(node)
+            }
             (source, DataType::Decimal(..)) if source.is_integer() => digits,
             _ => self.stored(node),
+        }
+    }
+
+    /// Rounded to no digit by the text, or a sum of nothing but whole numbers.
+    fn is_whole(&self, node: Node) -> bool {
+        match self.arena.get(node) {
+            AExpr::Cast { expr, .. } => {
+                self.is_whole(*expr) || self.type_of(*expr).is_some_and(|data_type| data_type.is_integer())
+            }
+            AExpr::Function { function: IRFunctionExpr::Floor | IRFunctionExpr::Ceil, .. } => true,
+            AExpr::Function {
+                function: IRFunctionExpr::Round { decimals: 0, .. } | IRFunctionExpr::Truncate { decimals: 0 },
+                ..
+            } => true,
+            AExpr::Function {
+                input,
+                function: IRFunctionExpr::Coalesce | IRFunctionExpr::FillNull | IRFunctionExpr::Abs,
+                ..
+            } => input.iter().all(|argument| self.is_whole(argument.node())),
+            AExpr::Agg(IRAggExpr::Sum(inner) | IRAggExpr::Min { input: inner, .. } | IRAggExpr::Max { input: inner, .. }) => {
+                self.is_whole(*inner)
+            }
+            AExpr::Literal(literal) => {
+                literal.to_any_value().and_then(|value| value.extract::<f64>()).is_some_and(|number| number.fract() == 0.0)
+            }
+            _ => self.type_of(node).is_some_and(|data_type| data_type.is_integer()),
+        }
+    }
+
+    /// `INTERVAL '1 hour'` arrives as the text `1h`, `3600000000000ns`, `-1d2h`.
+    fn offset(&mut self, node: Node, input: Vec<Node>) {
+        let [date, by] = input.as_slice() else { return };
+        let AExpr::Literal(literal) = self.arena.get(*by) else { return };
+        let value = literal.to_any_value();
+        let text = value.as_ref().and_then(AnyValue::get_str);
+        if self.type_of(*date) == Some(DataType::Date) && text.is_some_and(has_part_of_day) {
+            self.report(node, Loss::PartOfDay);
         }
     }
 
@@ -253,6 +303,11 @@ fn literal_digits(literal: &LiteralValue) -> Option<Digits> {
             Some(Digits { whole: units.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1), scale: 0 })
         }
     }
+}
+
+fn has_part_of_day(offset: &str) -> bool {
+    let units = offset.split(|c: char| c.is_ascii_digit() || c == '-').filter(|unit| !unit.is_empty());
+    units.into_iter().any(|unit| matches!(unit, "h" | "m" | "s" | "ms" | "us" | "µs" | "ns"))
 }
 
 fn small(digits: usize) -> u32 {

@@ -8,8 +8,11 @@
 mod dialect;
 mod exact;
 mod findings;
+mod joins;
 mod names;
+mod operators;
 mod place;
+mod shape;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -17,12 +20,14 @@ mod types;
 use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{Field, Schema, SchemaRef};
 use polars::prelude::{DataFrame, LazyFrame};
+use polars_plan::plans::IRPlan;
 use sqlparser::ast::{Query, Spanned, Visit};
 use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result};
 
 pub(crate) use dialect::Grain;
 pub(crate) use findings::Findings;
 pub(crate) use names::columns_of;
+pub(crate) use shape::is_total;
 pub(crate) use types::compare;
 
 use crate::failure::guarded;
@@ -71,15 +76,26 @@ pub(crate) fn lint_text(
     }
 }
 
-/// What holds at run time too, lint or no lint: the dialect, and no loss of digits in the very plan that will run.
-pub(crate) fn enforce(sql: &SqlText<'_>, rendered: &Rendered, query: &Query, plan: &LazyFrame) -> Result<()> {
+/// Plans what will run, lint or no lint: inside the dialect, and with no loss of digits in the very plan.
+///
+/// # Errors
+/// `Misconfigured` with the findings.
+pub(crate) fn plan_strictly(sql: &SqlText<'_>, rendered: &Rendered, query: &Query, inputs: &Inputs) -> Result<LazyFrame> {
     let mut findings = Findings::new(sql, rendered);
     dialect::check(query, Grain::Query, &mut findings);
-    if findings.is_empty() {
-        let plan = guarded(|| plan.clone().to_alp())?;
-        place::report(query, exact::check(&plan), &mut findings);
+    let planned = if findings.is_empty() { Some(plan_and_compile(&rendered.text, inputs)) } else { None };
+    match planned {
+        Some(Ok((frame, plan))) => {
+            place::report(query, exact::check(&plan), &mut findings);
+            if findings.is_empty() {
+                return Ok(frame);
+            }
+        }
+        Some(Err(error)) if error.kind() == ErrorKind::Misconfigured => planner_refused(query, error.message(), &mut findings),
+        Some(Err(error)) => return Err(error.with("file", sql.file)),
+        None => {}
     }
-    if findings.is_empty() { Ok(()) } else { Err(Error::from_diagnostics(ErrorKind::Misconfigured, findings.into_list())) }
+    Err(Error::from_diagnostics(ErrorKind::Misconfigured, findings.into_list()))
 }
 
 /// Checks a syntax tree before anything is planned.
@@ -123,6 +139,12 @@ pub(crate) fn check_plan(
     }
 }
 
+fn plan_and_compile(text: &str, inputs: &Inputs) -> Result<(LazyFrame, IRPlan)> {
+    let frame = plan_text(text, inputs)?;
+    let plan = guarded(|| frame.clone().to_alp())?;
+    Ok((frame, plan))
+}
+
 /// Plans a query over tables of so many rows of nulls.
 fn plan_over(text: &str, tables: &[(String, SchemaRef)], rows: usize) -> Result<LazyFrame> {
     let mut inputs = Inputs::new();
@@ -160,14 +182,36 @@ fn planner_refused(tree: &(impl Visit + Spanned), message: &str, findings: &mut 
         }
         std::ops::ControlFlow::Continue(())
     });
-    let unknown = message.contains("unable to find column") || message.contains("no column named");
+    let (message, help) = in_our_words(message);
+    let unknown = help.is_none() && message.contains("unable to find column") || message.contains("no column named");
     let code = if unknown { Code::SqlColumn } else { Code::SqlUnsupported };
+    let help = help.unwrap_or_else(|| advice(&message));
+    match span {
+        Some(span) => findings.at(code, span, message, help),
+        None => findings.at_start(code, message, Some(help.to_owned())),
+    }
+}
+
+/// One sentence of a message of polars, with what to do if the message misleads.
+fn in_our_words(message: &str) -> (String, Option<&'static str>) {
     let message = message.split("; valid columns").next().unwrap_or(message);
     let message = message.split(". It's possible").next().unwrap_or(message);
-    match span {
-        Some(span) => findings.at(code, span, message, advice(message)),
-        None => findings.at_start(code, message, Some(advice(message).to_owned())),
+    let column = message.split_once("unable to find column \"").and_then(|(_, rest)| rest.split_once('"')).map(|(name, _)| name);
+    if let Some((name, table)) = column.and_then(|name| name.split_once(':')) {
+        let title = format!("`{table}.{name}`, a column both tables have, is not supported here");
+        return (title, Some("select it with an alias in a WITH step first: WITH j AS (SELECT b.x AS b_x …) SELECT … FROM j"));
     }
+    if column.is_some_and(|name| name.starts_with("_POLARS_TMP")) {
+        return ("IN (SELECT …) is supported in WHERE only".to_owned(), Some("write a LEFT JOIN of a DISTINCT step"));
+    }
+    if message.contains("Exists {") {
+        let help = "EXISTS stands alone or behind AND in WHERE, with terms b.x = a.x only: filter b first in a WITH step";
+        return ("this EXISTS is not supported".to_owned(), Some(help));
+    }
+    if message.contains("Span(Location") || message.contains("Ident {") {
+        return ("this construct is not supported".to_owned(), Some("docs/sql.md lists what is supported"));
+    }
+    (message.to_owned(), None)
 }
 
 fn advice(message: &str) -> &'static str {

@@ -38,6 +38,18 @@ pub(crate) fn columns_of(tree: &impl Visit) -> BTreeSet<String> {
     found
 }
 
+/// The tables a query names or makes, those of its subqueries too.
+pub(crate) fn tables_of(query: &Query) -> BTreeSet<String> {
+    let mut aliases = Aliases::default();
+    let _ = query.visit(&mut aliases);
+    let mut tables = aliases.tables;
+    let _ = sqlparser::ast::visit_relations(query, |name| {
+        tables.insert(name.to_string());
+        ControlFlow::<()>::Continue(())
+    });
+    tables
+}
+
 #[derive(Default)]
 struct Aliases {
     tables: BTreeSet<String>,

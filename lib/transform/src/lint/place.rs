@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{BinaryOperator, DataType, ExactNumberInfo, Expr, Spanned, UnaryOperator, Value, Visit};
-use windrow_core::Code::SqlInexact;
+use windrow_core::Code::{SqlInexact, SqlUnsupported};
 
 use super::dialect::without_brackets;
 use super::exact::{Finding, Loss};
@@ -26,8 +26,8 @@ pub(crate) fn report(tree: &impl Visit, losses: Vec<Finding>, findings: &mut Fin
         let fallback = written.iter().rfind(|expression| columns_of(*expression).is_superset(&finding.columns));
         let narrowest = causes.iter().min_by_key(|cause| cause.to_string().len()).copied();
         match narrowest.or(fallback) {
-            Some(cause) => findings.at(SqlInexact, cause.span(), title(&finding.loss), help(Some(cause), &finding.loss)),
-            None => findings.at_start(SqlInexact, title(&finding.loss), Some(help(None, &finding.loss))),
+            Some(cause) => findings.at(code(&finding.loss), cause.span(), title(&finding.loss), help(Some(cause), &finding.loss)),
+            None => findings.at_start(code(&finding.loss), title(&finding.loss), Some(help(None, &finding.loss))),
         }
     }
     literals(&written, findings);
@@ -51,6 +51,8 @@ fn causes(expression: &Expr, finding: &Finding) -> bool {
             Some(written) => written == i64::from(*scale),
             None => *scale == 0 && !is_float(data_type),
         },
+        (Loss::Truncated, Expr::Cast { data_type, .. }) => decimal_scale(data_type).is_none() && !is_float(data_type),
+        (Loss::PartOfDay, Expr::BinaryOp { op: BinaryOperator::Plus | BinaryOperator::Minus, .. }) => true,
         (Loss::FromText, Expr::Cast { data_type, .. }) => decimal_scale(data_type).is_some(),
         (Loss::ToFloat, Expr::Cast { data_type, .. }) => is_float(data_type),
         (Loss::ToFloat, Expr::BinaryOp { .. } | Expr::Case { .. } | Expr::Function(_) | Expr::Between { .. }) => true,
@@ -73,6 +75,10 @@ fn is_float(data_type: &DataType) -> bool {
     ["FLOAT", "DOUBLE", "REAL"].iter().any(|word| text.starts_with(word))
 }
 
+fn code(loss: &Loss) -> windrow_core::Code {
+    if matches!(loss, Loss::Truncated | Loss::PartOfDay) { SqlUnsupported } else { SqlInexact }
+}
+
 fn title(loss: &Loss) -> String {
     match loss {
         Loss::Product { needed, stored } => {
@@ -81,6 +87,8 @@ fn title(loss: &Loss) -> String {
         Loss::Division => "a division of decimals would be rounded".to_owned(),
         Loss::Cut(scale) => format!("the cast keeps {scale} digits after the point and would round the rest"),
         Loss::FromText => "a cast of text to a decimal rounds what has too many digits".to_owned(),
+        Loss::Truncated => "the cast cuts what is behind the point".to_owned(),
+        Loss::PartOfDay => "a DATE cannot move by less than a day".to_owned(),
         Loss::ToFloat => "a decimal would silently become a binary float".to_owned(),
     }
 }
@@ -101,6 +109,11 @@ fn help(cause: Option<&Expr>, loss: &Loss) -> String {
         }
         (Loss::Cut(scale), _) => format!("say so: ROUND(x, {scale}) inside the cast"),
         (Loss::FromText, _) => "declare the column as a decimal in the raw contract: the reader never rounds".to_owned(),
+        (Loss::Truncated, Some(Expr::Cast { expr, data_type, .. })) => {
+            format!("say so: CAST(ROUND({}) AS {data_type}); FLOOR, CEIL and TRUNC do too", without_brackets(expr))
+        }
+        (Loss::Truncated, _) => "say so: CAST(ROUND(x) AS BIGINT)".to_owned(),
+        (Loss::PartOfDay, _) => "CAST(d AS TIMESTAMP) + INTERVAL '1 hour'".to_owned(),
         (Loss::ToFloat, _) => {
             "CAST the number to the decimal's type, CAST(0.9 AS DECIMAL(15,2)); or the decimal AS DOUBLE".to_owned()
         }

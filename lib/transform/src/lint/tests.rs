@@ -78,18 +78,63 @@ fn what_is_exact_is_accepted() {
 }
 
 #[test]
+fn a_join_on_more_than_equalities_is_refused_at_the_term() {
+    insta::assert_snapshot!(shown("SELECT t.id AS i FROM t\nLEFT JOIN o ON t.id = o.id AND o.tiny = 1"), @r"
+    q.sql:2:32: W0702: ON takes equalities of one column of each table only, a.x = b.x
+    LEFT JOIN o ON t.id = o.id AND o.tiny = 1
+                                   ^^^^^^^^^^
+    filter the input first in a WITH step, and join that; compute a key that is an expression there too
+    ");
+    for sql in [
+        "SELECT t.id AS i FROM t FULL JOIN o ON t.id = o.id OR t.tiny = o.tiny",
+        "SELECT t.id AS i FROM t SEMI JOIN o ON t.id = o.id AND o.flag",
+        "SELECT t.id AS i FROM t RIGHT JOIN o ON t.id = o.id + 1",
+        "SELECT t.id AS i FROM t JOIN o ON t.id = t.tiny",
+        "SELECT t.id AS i FROM t JOIN o ON t.id = o.id JOIN t AS u ON u.id = o.id",
+        "SELECT o.* FROM t JOIN o ON t.id = o.id",
+    ] {
+        let found = lines(sql);
+        assert!(found.len() == 1 && found[0].contains("W0702"), "{sql}: {found:?}");
+    }
+}
+
+#[test]
+fn messages_are_ours_and_hints_are_right() {
+    let help =
+        |sql: &str| lint(sql).err().unwrap_or_default().iter().map(|f| f.help.clone().unwrap_or_default()).collect::<String>();
+    assert_eq!(help("SELECT id FROM {windw}"), "did you mean `{window}`?");
+    assert!(help("SELECT id FROM {zzzzzz}").starts_with("allowed: {window}, "));
+    for sql in [
+        "SELECT id FROM t WHERE NOT EXISTS (SELECT 1 FROM o WHERE o.id = t.id AND o.day > t.day)",
+        "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM o WHERE o.id = t.id) OR id = 5",
+        "SELECT o.id AS k, count(*) AS n FROM t JOIN o ON t.id = o.id GROUP BY o.id",
+    ] {
+        let found = lines(sql);
+        assert!(found.len() == 1 && found[0].contains("W0702") && found[0].len() < 150, "{sql}: {found:?}");
+    }
+    let declared = |name: &str| [arrow_schema::Field::new(name, arrow_schema::DataType::Int64, true)];
+    for (sql, name, advice) in [
+        ("SELECT ratio AS x FROM t", "x", "CAST(ROUND(…) AS BIGINT) AS x, or declare it DOUBLE"),
+        ("SELECT price AS x FROM t", "x", "declare `x` as DECIMAL(15,2): a cast would cut its digits"),
+    ] {
+        let found = lint_select(sql, "q.sql", &[("t".into(), schema())], &params(), Some(&declared(name))).unwrap_err();
+        assert_eq!(found[0].help.as_deref(), Some(advice));
+    }
+}
+
+#[test]
 fn unknown_names_are_found_all_at_once() {
-    insta::assert_snapshot!(shown("SELECT idd, t.pricee FROM t JOIN oo ON t.id = o.id"), @r"
+    insta::assert_snapshot!(shown("SELECT idd, t.pricee FROM t JOIN oo AS o ON t.id = o.id"), @r"
     q.sql:1:8: W0703: unknown column `idd`
-    SELECT idd, t.pricee FROM t JOIN oo ON t.id = o.id
+    SELECT idd, t.pricee FROM t JOIN oo AS o ON t.id = o.id
            ^^^
     did you mean `id`?
     q.sql:1:15: W0703: unknown column `pricee`
-    SELECT idd, t.pricee FROM t JOIN oo ON t.id = o.id
+    SELECT idd, t.pricee FROM t JOIN oo AS o ON t.id = o.id
                   ^^^^^^
     did you mean `price`?
     q.sql:1:34: W0703: unknown table `oo`
-    SELECT idd, t.pricee FROM t JOIN oo ON t.id = o.id
+    SELECT idd, t.pricee FROM t JOIN oo AS o ON t.id = o.id
                                      ^^
     did you mean `o`?
     ");

@@ -46,6 +46,12 @@ pub(crate) fn compare(found: &DataType, declared: &Field) -> Option<(String, Str
     };
     let help = match (digits(found), digits(declared)) {
         (Some(from), Some(to)) if from > to => format!("CAST(ROUND(…, {to}) AS {}) AS {name}", sql_type(declared)),
+        (Some(_), None) if declared.is_integer() => {
+            format!("declare `{name}` as {}: a cast would cut its digits", sql_type(found))
+        }
+        _ if found.is_floating() && declared.is_integer() => {
+            format!("CAST(ROUND(…) AS {}) AS {name}, or declare it DOUBLE", sql_type(declared))
+        }
         _ if matches!(declared, DataType::Timestamp(_, Some(_))) => "derive it from a column that is an instant".to_owned(),
         _ => format!("CAST(… AS {}) AS {name}", sql_type(declared)),
     };
