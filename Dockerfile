@@ -2,8 +2,8 @@
 #   docker build -t windrow .                              all binaries
 #   docker build -t orders --build-arg BIN=orders_raw_to_clean .   one job as the entry point
 # BASE and BUILDER can be any images of your own registry; the builder needs Rust 1.95+ and a C compiler.
-ARG BUILDER=docker.io/library/rust:1.95-bookworm
-ARG BASE=gcr.io/distroless/cc-debian12:nonroot
+ARG BUILDER=rust:1.95-bookworm
+ARG BASE=debian:bookworm-slim
 
 FROM ${BUILDER} AS build
 WORKDIR /src
