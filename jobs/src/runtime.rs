@@ -138,6 +138,11 @@ pub fn colour_wanted(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// This program as it was called, so that a suggested command can be pasted: `windrow`, `target/debug/windrow`.
+pub fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "windrow".to_owned())
+}
+
 /// The current folder.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use crate::cli::Common;
 use crate::config;
 use crate::report::{Reporter, count};
 use crate::session::Session;
-use crate::{lint, plan};
+use crate::{lint, plan, runtime};
 
 use super::run::{WindowResult, summarise, walk_windows};
 
@@ -115,7 +115,7 @@ fn published(session: &Session<'_>, dir: &Path, targets: &[Table]) -> Result<Str
         let place = format!("{}/{}/{}/", lake.display(), table.layer, table.dataset);
         lines.push(format!("  {place:<36} {:>10} in {}", count(rows, "row"), count(windows, "window")));
     }
-    let (lake, dir) = (lake.display(), dir.display());
+    let (lake, dir, windrow) = (lake.display(), dir.display(), runtime::program());
     lines.push(format!(
         "
 Query it:
@@ -123,9 +123,9 @@ Query it:
   python -c \"import polars; print(polars.read_parquet('{lake}/curated/flights/'))\"
 Break one raw file, see what is wrong and that nothing bad becomes visible, then heal it:
   sed -i '3s/2013,/twenty13,/' {lake}/raw/flights/2013/01/02/JFK.csv
-  windrow run --project {dir} --dataset flights --from 2013-01-01 --to 2013-01-08
+  {windrow} run --project {dir} --dataset flights --from 2013-01-01 --to 2013-01-08
   sed -i '3s/twenty13,/2013,/' {lake}/raw/flights/2013/01/02/JFK.csv
-  windrow replay --project {dir} --dataset flights"
+  {windrow} replay --project {dir} --dataset flights"
     ));
     Ok(lines.join("\n"))
 }
