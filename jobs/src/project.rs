@@ -167,8 +167,9 @@ impl Project {
                 Ok(text) => {
                     found.insert(file.clone(), text);
                 }
-                Err(error) => {
-                    findings.push(at(contract, &transform.place, error.to_string(), "write the file, or correct the name"))
+                Err(_) => {
+                    let title = format!("jobs/sql/{file} does not exist or cannot be read as text");
+                    findings.push(at(contract, &transform.place, title, "write the file, or correct the name"));
                 }
             }
         }

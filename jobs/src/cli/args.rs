@@ -131,7 +131,7 @@ impl WindowArgs {
         };
         match windows.first().filter(|window| window.grain() != rule.grain) {
             Some(window) => {
-                let message = format!("`{window}` is a {}, the contract's windows are {}s", window.grain(), rule.grain);
+                let message = format!("`{window}` names one {}, the contract's windows are {}s", window.grain(), rule.grain);
                 Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", rule.place)))
             }
             None => Ok(windows),

@@ -9,7 +9,7 @@ use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
 use windrow_lake::QuarantineEntry;
 
 use crate::cli::Common;
-use crate::report::{RESULT_SCHEMA, Reporter, bytes};
+use crate::report::{RESULT_SCHEMA, Reporter};
 use crate::session::Session;
 
 /// Arguments of `windrow quarantine`.
@@ -67,20 +67,16 @@ fn list(session: &Session<'_>, dataset: Option<&DatasetName>) -> Result<u8> {
     let tables = session.project.contracts().map(|contract| &contract.table).filter(|table| table.layer != Layer::Raw);
     let tables: Vec<&Table> = tables.filter(|table| dataset.is_none_or(|name| *name == table.dataset)).collect();
     let mut rows: Vec<Value> = Vec::new();
-    let mut lines = vec![format!("{:<24} {:<14} {:>6}  FILES", "TABLE", "WINDOW", "EPOCH")];
+    let mut lines = vec![format!("{:<24} {:<14} {:>6}  {:<10} FOLDER", "TABLE", "WINDOW", "EPOCH", "STATE")];
     for table in tables {
         for entry in entries(session, table, None)? {
-            let files: Vec<String> =
-                entry.files.values().map(|(key, size)| format!("{} ({})", session.shown(key), bytes(*size))).collect();
-            lines.push(format!(
-                "{:<24} {:<14} {:>6}  {}",
-                table.to_string(),
-                entry.window.to_string(),
-                entry.epoch.get(),
-                files.join("  ")
-            ));
+            let state = state(session, table, &entry)?;
             let files: Vec<&str> = entry.files.values().map(|(key, _)| key.as_str()).collect();
-            rows.push(json!({"table": table.to_string(), "window": entry.window.to_string(), "epoch": entry.epoch.get(), "files": files}));
+            let folder = files.first().and_then(|key| key.rsplit_once('/')).map(|(folder, _)| session.shown(folder));
+            let (window, epoch) = (entry.window.to_string(), entry.epoch.get());
+            let folder = folder.unwrap_or_default();
+            lines.push(format!("{:<24} {window:<14} {epoch:>6}  {state:<10} {folder}/", table.to_string()));
+            rows.push(json!({"table": table.to_string(), "window": window, "epoch": epoch, "state": state, "files": files}));
         }
     }
     let text = if rows.is_empty() { "nothing is in quarantine".to_owned() } else { lines.join("\n") };
@@ -88,6 +84,17 @@ fn list(session: &Session<'_>, dataset: Option<&DatasetName>) -> Result<u8> {
         .reporter
         .result(&json!({"schema": RESULT_SCHEMA, "verb": "quarantine list", "exit_code": 0, "entries": rows}), &text)?;
     Ok(0)
+}
+
+/// What became of it: `healed` by a later epoch, `rejects` of a published epoch, or still `open`.
+fn state(session: &Session<'_>, table: &Table, entry: &QuarantineEntry) -> Result<&'static str> {
+    let Some(lake_table) = session.table(table)? else { return Ok("open") };
+    let head = session.runtime.block_on(lake_table.resolve(&entry.window))?.map(|head| head.epoch);
+    Ok(match head {
+        Some(head) if head > entry.epoch => "healed",
+        Some(head) if head == entry.epoch => "rejects",
+        _ => "open",
+    })
 }
 
 fn show(session: &Session<'_>, dataset: &DatasetName, window: &PartitionWindow, layer: Option<Layer>) -> Result<u8> {

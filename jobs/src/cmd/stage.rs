@@ -101,7 +101,7 @@ fn require_grain(contract: &windrow_core::Contract, window: &PartitionWindow) ->
     if window.grain() == contract.window.grain {
         return Ok(());
     }
-    let message = format!("`{window}` is a {}, the contract's windows are {}s", window.grain(), contract.window.grain);
+    let message = format!("`{window}` names one {}, the contract's windows are {}s", window.grain(), contract.window.grain);
     Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", contract.window.place)))
 }
 

@@ -155,7 +155,15 @@ impl Job<'_> {
         if report.is_empty() || tolerates(policy, report, rows_in) {
             return Ok(());
         }
-        Err(evidence::quarantine_data(self.session, self.table, self.claimed, report, rows_in)?)
+        let error = evidence::quarantine_data(self.session, self.table, self.claimed, report, rows_in)?;
+        Err(match policy {
+            OnViolation::Fail => error,
+            OnViolation::QuarantineRows { max_rows, max_per_million } => {
+                let percent =
+                    gate::Number::new(i128::from(max_per_million), 4).map(|number| number.to_string()).unwrap_or_default();
+                error.with("budget", format!("at most {max_rows} rows and {percent} percent"))
+            }
+        })
     }
 
     /// The raw contract's own rules: how many rows there must be.
