@@ -44,6 +44,7 @@ impl Reporter {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
+        bar.reset();
         bar.set_prefix(what.to_owned());
         bar.set_length(windows as u64);
         bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
