@@ -62,6 +62,9 @@ fn late_or_unchanged(
     }
 }
 
+/// How many rows that an expression fails on are looked for; the first few show what is wrong.
+const MAX_FAILED_ROWS: u64 = 20;
+
 struct Job<'a> {
     session: &'a Session<'a>,
     raw: &'a Contract,
@@ -122,16 +125,28 @@ impl Job<'_> {
         let derivation = Derivation::compile(self.clean, &schema::full_schema(self.raw), schema::arrow_field)?;
         let mut derived = Vec::with_capacity(chunks.len());
         for chunk in chunks {
-            derived.push(self.derive_chunk(&derivation, chunk, &mut refused)?);
+            match self.derive_chunk(&derivation, chunk, &mut refused)? {
+                Some(chunk) => derived.push(chunk),
+                None => break,
+            }
         }
         Ok((derived, refused))
     }
 
-    fn derive_chunk(&self, derivation: &Derivation, chunk: Chunk, refused: &mut ViolationReport) -> Result<Chunk> {
+    /// How many rows may fail before the window is beyond saving: each costs several passes over its chunk to find.
+    fn most_failed_rows(&self) -> u64 {
+        match self.clean.on_violation {
+            OnViolation::Fail => MAX_FAILED_ROWS,
+            OnViolation::QuarantineRows { max_rows, .. } => max_rows.saturating_add(1),
+        }
+    }
+
+    /// Derives one chunk without the rows that fail; `None` when so many did that the window fails whatever follows.
+    fn derive_chunk(&self, derivation: &Derivation, chunk: Chunk, refused: &mut ViolationReport) -> Result<Option<Chunk>> {
         let mut chunk = chunk;
         loop {
             let failure = match derivation.apply(&chunk.batch) {
-                Ok(batch) => return Ok(Chunk { batch, origin: chunk.origin }),
+                Ok(batch) => return Ok(Some(Chunk { batch, origin: chunk.origin })),
                 Err(DeriveError::Row(failure)) => failure,
                 Err(DeriveError::Other(error)) => return Err(error),
             };
@@ -144,6 +159,9 @@ impl Job<'_> {
             violation.contract = Some(self.clean.quote(&failure.place));
             refused.push(violation);
             refused.count_rejected_rows(1);
+            if refused.rejected_rows() >= self.most_failed_rows() {
+                return Ok(None);
+            }
             let kept: Vec<usize> = (0..chunk.batch.num_rows()).filter(|index| *index != row).collect();
             let origin = chunk.origin.select(kept);
             chunk = Chunk { batch: without_row(&chunk.batch, row)?, origin };

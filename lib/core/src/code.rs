@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::error::ErrorKind;
 
+// The one macro of the workspace: six matches over seventy codes, kept apart, would drift apart.
 macro_rules! codes {
     ($($variant:ident $text:literal $kind:ident $title:literal, $explanation:literal;)*) => {
         /// A stable code. Its text never changes its meaning.

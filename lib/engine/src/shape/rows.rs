@@ -122,7 +122,7 @@ mod tests {
     use arrow_array::StringArray;
 
     #[test]
-    #[ignore = "allocates 2.5 GiB; run it by name after a change here"]
+    #[ignore = "allocates 2.5 GiB; a step of its own in tests/run.sh"]
     fn texts_beyond_two_gibibytes_are_split_over_batches() {
         let text = "x".repeat(64 << 20);
         let array: ArrayRef = Arc::new(StringArray::from(vec![text.as_str()]));
