@@ -1,6 +1,7 @@
 # The image holds every binary, the contracts, the SQL and the checks; it runs as a user without rights and writes only to the lake.
 #   docker build -t windrow .                              all binaries
 #   docker build -t orders --build-arg BIN=orders_raw_to_clean .   one job as the entry point
+#   docker build --build-arg WINDROW_GIT=$(git rev-parse --short=12 HEAD) .          the commit, which stands in every claim
 # BASE and BUILDER can be any images of your own registry; the builder needs Rust 1.95+ and a C compiler.
 ARG BUILDER=rust:1.95-bookworm
 ARG BASE=debian:bookworm-slim
@@ -16,7 +17,8 @@ COPY schemas schemas
 COPY quality quality
 COPY examples examples
 COPY windrow.toml ./
-RUN cargo build --locked --profile dist --bins
+ARG WINDROW_GIT=
+RUN WINDROW_GIT=${WINDROW_GIT} cargo build --locked --profile dist --bins
 
 FROM ${BASE}
 ARG BIN=windrow

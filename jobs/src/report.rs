@@ -153,7 +153,7 @@ impl Reporter {
             return Err(Error::misconfigured(message).help("this version writes results to files only; S3 follows"));
         }
         match fs::read(path) {
-            Ok(bytes) if bytes.is_empty() || bytes.starts_with(b"{\"") => Ok(()),
+            Ok(bytes) if bytes.is_empty() || is_result(&bytes) => Ok(()),
             Ok(_) => Err(Error::misconfigured(format!("--result-uri {} exists and is no result of windrow", path.display()))
                 .help("name another file; it will not be overwritten")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -211,6 +211,13 @@ fn print_line(text: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Tells a result of ours from any other JSON a user may have.
+fn is_result(bytes: &[u8]) -> bool {
+    let parsed: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    let ours = ["exit_code", "run_id", "$schema"];
+    parsed.is_some_and(|value| ours.iter().any(|key| value.get(key).is_some()))
 }
 
 fn cannot_write_result(path: &std::path::Path, error: std::io::Error) -> Error {

@@ -1,5 +1,6 @@
 //! What a verb works with: the loaded project, the open lake, the runtime and the identity of the run.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use windrow_core::layout::PartitionColumn;
@@ -10,6 +11,17 @@ use windrow_lake::{Lake, LakeTable};
 use crate::project::{self, Project};
 use crate::report::Reporter;
 use crate::runtime::{self, Runtime};
+
+/// What is computed again although nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Nothing.
+    None,
+    /// Every table of every window of the run.
+    All,
+    /// These tables' windows.
+    Only(BTreeSet<(Table, PartitionWindow)>),
+}
 
 /// An open project, lake and run.
 #[derive(Debug)]
@@ -26,8 +38,8 @@ pub struct Session<'r> {
     pub run_id: RunId,
     /// Why it runs.
     pub reason: Reason,
-    /// Tells whether a window is computed again although nothing changed.
-    pub force: bool,
+    /// What is computed again although nothing changed.
+    pub force: Force,
     /// The version of this program.
     pub code: CodeVersion,
 }
@@ -38,6 +50,7 @@ impl<'r> Session<'r> {
     /// # Errors
     /// `Misconfigured` when project, contracts or lake are not usable.
     pub fn open(reporter: &'r Reporter, reason: Reason, force: bool) -> Result<Self> {
+        let force = if force { Force::All } else { Force::None };
         let common = reporter.common();
         reporter.probe_result_uri()?;
         let root = project::find_root(common.project.as_deref(), &runtime::current_dir()?)?;
@@ -64,6 +77,15 @@ impl<'r> Session<'r> {
     /// What the store says.
     pub fn table(&self, table: &Table) -> Result<Option<LakeTable>> {
         self.runtime.block_on(self.lake.table(table))
+    }
+
+    /// Tells whether a table's window is computed again although nothing changed.
+    pub fn is_forced(&self, table: &Table, window: &PartitionWindow) -> bool {
+        match &self.force {
+            Force::None => false,
+            Force::All => true,
+            Force::Only(chosen) => chosen.contains(&(table.clone(), *window)),
+        }
     }
 
     /// A key of the lake as people find it: with the lake's folder in front.

@@ -1,12 +1,14 @@
 //! `windrow replay`: exactly the windows whose newest epoch was quarantined or never decided, once more.
 
+use std::collections::BTreeSet;
+
 use windrow_core::id::{DatasetName, Table};
 use windrow_core::ledger::{Decision, Reason};
 use windrow_core::{PartitionWindow, Result};
 
 use crate::cli::{Common, WindowArgs};
 use crate::report::Reporter;
-use crate::session::Session;
+use crate::session::{Force, Session};
 use crate::{lint, plan};
 
 use super::run::{summarise, walk_windows};
@@ -31,10 +33,14 @@ pub struct Args {
 /// # Errors
 /// `Usage` and `Misconfigured` before any window is touched.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Replay, true)?;
+    let mut session = Session::open(reporter, Reason::Replay, false)?;
     let tables = plan::tables(&session.project, &args.dataset)?;
     lint::require_clean(&session.project, &tables)?;
-    let mut windows = failed_windows(&session, &tables)?;
+    let failed = failed(&session, &tables)?;
+    let mut windows: Vec<PartitionWindow> = failed.iter().map(|(_, window)| *window).collect();
+    windows.sort();
+    windows.dedup();
+    session.force = Force::Only(failed);
     if args.windows.is_given() {
         let target = tables.last().map(|table| session.project.contract(table)).transpose()?;
         let wanted = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
@@ -47,21 +53,24 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     summarise(&session, "replay", args.dataset.as_str(), &results, windows.len())
 }
 
-fn failed_windows(session: &Session<'_>, tables: &[Table]) -> Result<Vec<PartitionWindow>> {
-    let mut windows = Vec::new();
+/// The tables' windows to compute again: the newest epoch was put aside or left undecided, or there is none although the
+/// window was begun in another table of the same run.
+fn failed(session: &Session<'_>, tables: &[Table]) -> Result<BTreeSet<(Table, PartitionWindow)>> {
+    let mut begun = BTreeSet::new();
+    let mut done = BTreeSet::new();
     for table in tables {
         let Some(lake_table) = session.table(table)? else { continue };
         for window in session.runtime.block_on(lake_table.history())?.into_keys() {
+            begun.insert(window);
             // A window whose ledger cannot be read is tried, and says so itself: it must not hinder the others.
             let states = session.runtime.block_on(lake_table.window_history(&window)).unwrap_or_default();
             let last = states.iter().max_by_key(|state| state.epoch);
             let decision = last.and_then(|state| state.outcome.as_ref()).map(|outcome| outcome.document().decision);
-            if !matches!(decision, Some(Decision::Published | Decision::Retracted)) {
-                windows.push(window);
+            if matches!(decision, Some(Decision::Published | Decision::Retracted)) {
+                done.insert((table.clone(), window));
             }
         }
     }
-    windows.sort();
-    windows.dedup();
-    Ok(windows)
+    let all = begun.iter().flat_map(|window| tables.iter().map(|table| (table.clone(), *window)));
+    Ok(all.filter(|one| !done.contains(one)).collect())
 }

@@ -153,6 +153,14 @@ fn consequence(dataset: &str, table: &TableResult, error: &windrow_core::Error) 
     let evidence =
         error.context().iter().find(|(key, _)| *key == "evidence").map(|(_, value)| format!("\n   = evidence: {value}"));
     let help = next_step(dataset, table, error);
+    if error.context().iter().any(|(key, _)| *key == "published") {
+        return format!(
+            "   = result: {} {} is published, its live view is not up to date ({kind}, exit {})\n   = next: {help}\n",
+            table.table,
+            table.window,
+            kind.exit_code()
+        );
+    }
     format!(
         "   = result: {} {} NOT published; what was visible before stays ({kind}, exit {}){}\n   = next: {help}\n",
         table.table,

@@ -31,6 +31,8 @@ pub fn raw_to_clean(session: &Session<'_>, clean: &Contract, window: &PartitionW
         return Ok(Stage::Unchanged(Box::new(head)));
     }
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
+    // Listed once more after the claim, so that a later epoch is never made of earlier files.
+    let found = input::discover(session, raw, window)?;
     let job = Job { session, raw, clean, window, table: &table, claimed: &claimed };
     job.run(&found).map(Stage::Staged)
 }
@@ -46,13 +48,17 @@ fn late_or_unchanged(
     let Some(head) = head else { return Ok(None) };
     let entries: Vec<_> = found.inputs.iter().map(|input| input.entry()).collect();
     let inputs = inputs_sha256(&entries)?;
-    if staging::unchanged(session, &clean.table, Some(head), &inputs)? {
+    if staging::unchanged(session, &clean.table, head, &inputs)? {
         return Ok(Some(head.clone()));
     }
     let is_late = head.staged.document().inputs_sha256 != inputs;
+    let is_forced = session.is_forced(&clean.table, &head.window);
+    // What is ignored is the late file, not a corrected contract or program.
+    let same_rules =
+        head.is_current(&head.staged.document().inputs_sha256, &session.project.config_sha256(&clean.table)?, &session.code);
     match raw.late {
-        Late::Ignore if is_late && !session.force => Ok(Some(head.clone())),
-        Late::Fail if is_late && !session.force => Err(Error::new(
+        Late::Ignore if is_late && same_rules && !is_forced => Ok(Some(head.clone())),
+        Late::Fail if is_late && !is_forced => Err(Error::new(
             ErrorKind::SchemaMismatch,
             "raw files of a published window changed, and the contract says `late: fail`",
         )

@@ -27,18 +27,21 @@ use super::{HIDDEN, evidence, publish};
 pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &PartitionWindow) -> Result<Stage> {
     let spec = transform_spec(contract)?;
     let heads = input_heads(session, spec, window)?;
-    let entries: Vec<InputEntry> = heads.iter().flat_map(|(_, head)| head_entries(head)).collect();
     let table = session.table_for_writing(contract)?;
     let head = session.runtime.block_on(table.resolve(window))?;
     if let Some(head) = &head
-        && staging::unchanged(session, &contract.table, Some(head), &inputs_sha256(&entries)?)?
+        && staging::unchanged(session, &contract.table, head, &inputs_sha256(&entries(&heads))?)?
     {
+        verify(session, &heads)?;
         return Ok(Stage::Unchanged(Box::new(head.clone())));
     }
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
+    // Resolved once more after the claim, so that a later epoch is never made of earlier inputs.
+    let heads = input_heads(session, spec, window)?;
+    verify(session, &heads)?;
     session.reporter.step(&format!("{} {window} computing", contract.table));
     let chunk = compute(session, contract, spec, &heads, window)?;
-    finish(session, contract, &table, &claimed, chunk, entries).map(Stage::Staged)
+    finish(session, contract, &table, &claimed, chunk, entries(&heads)).map(Stage::Staged)
 }
 
 /// The transform a curated contract declares.
@@ -65,12 +68,24 @@ fn input_heads(session: &Session<'_>, spec: &TransformSpec, window: &PartitionWi
             Error::new(ErrorKind::InputMissing, format!("{input} is not published for {window}"))
                 .help(format!("run `windrow run --dataset {} --window {window}` first", input.dataset))
         })?;
-        if let Some(table) = &table {
-            session.runtime.block_on(table.verify_head(&head)).map_err(|error| publish::damaged(input, window, error))?;
-        }
         heads.push((input.clone(), head));
     }
     Ok(heads)
+}
+
+fn entries(heads: &[(Table, Head)]) -> Vec<InputEntry> {
+    heads.iter().flat_map(|(_, head)| head_entries(head)).collect()
+}
+
+/// Compares every byte of the inputs with what was published.
+fn verify(session: &Session<'_>, heads: &[(Table, Head)]) -> Result<()> {
+    for (input, head) in heads {
+        if let Some(table) = session.table(input)? {
+            let verified = session.runtime.block_on(table.verify_head(head));
+            verified.map_err(|error| publish::damaged(input, &head.window, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// One entry for each file of a head: its key holds table, window and epoch, which is the lineage.

@@ -24,6 +24,7 @@ pub fn check(
     let Some((claim, staged)) = state.claim.as_ref().zip(state.staged.as_ref()) else {
         return Err(nothing_staged(table, window));
     };
+    require_same_config(session, table, window, &state)?;
     session.reporter.step(&format!("{table} {window} checking"));
     let result = evaluate(session, &lake_table, window, staged.document())?;
     let document = CheckDoc {
@@ -38,6 +39,21 @@ pub fn check(
     // The first recorded answer counts, also when this evaluation came to another one.
     let status = recorded.document().status;
     Ok((state.epoch, GateResult { status, ..result }))
+}
+
+/// The gate's answer counts for the contract, SQL, checks and profile the epoch was claimed with, and for no others.
+///
+/// # Errors
+/// `Misconfigured` when any of them changed since.
+pub fn require_same_config(session: &Session<'_>, table: &Table, window: &PartitionWindow, state: &EpochState) -> Result<()> {
+    let claimed = state.claim.as_ref().map(|claim| claim.document().config_sha256.as_str());
+    let config = session.project.config_sha256(table)?;
+    if claimed == Some(config.as_str()) {
+        return Ok(());
+    }
+    let message =
+        format!("contract, SQL, checks or profile of {table} changed since epoch {} of {window} was staged", state.epoch.get());
+    Err(Error::misconfigured(message).help("compute the window again with what holds now: `windrow run`, or the stage before"))
 }
 
 /// The named epoch, or the newest staged one of the window, decided or not.
@@ -75,6 +91,12 @@ fn evaluate(
     let contract = session.project.contract(table.name())?;
     let checks = session.project.checks(table.name());
     let keys: Vec<String> = staged.files.iter().map(|file| table.file_key(file)).collect();
+    for (key, file) in keys.iter().zip(&staged.files) {
+        let bytes = session.runtime.block_on(session.lake.get_bytes(key))?;
+        if canonical::sha256_hex(&bytes) != file.sha256 {
+            return Err(Error::internal("a staged file holds other bytes than were staged").with("key", key));
+        }
+    }
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let (input, _download) = curated::files_input(session, table.name(), window, &keys)?;
     let observed = windrow_transform::run_checks(checks, &input, &curated::params(contract, window)?);

@@ -1,5 +1,7 @@
 //! check-input: are the window's raw files all there, and do their headers have the declared shape?
 
+use std::collections::{HashMap, HashSet};
+
 use windrow_core::contract::Input;
 use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, ViolationReport};
 use windrow_engine::read;
@@ -15,11 +17,12 @@ use crate::session::Session;
 pub fn discover(session: &Session<'_>, raw: &Contract, window: &PartitionWindow) -> Result<Discovery> {
     let input = declared_input(raw)?;
     let pattern = session.raw_pattern(&input.path, window);
-    let mut found = session.runtime.block_on(session.lake.list_inputs(&pattern))?;
+    // The marker first: what is listed after it was seen is complete, what was listed before it may not be.
+    let mut markers = HashSet::new();
     if let Some(marker) = &input.marker {
         let marker = session.raw_pattern(marker, window);
-        let markers = session.runtime.block_on(session.lake.list_inputs(&marker))?;
-        if markers.inputs.is_empty() && markers.hidden.is_empty() {
+        let seen = session.runtime.block_on(session.lake.list_inputs(&marker))?;
+        if seen.inputs.is_empty() && seen.hidden.is_empty() {
             return Err(Error::new(
                 ErrorKind::InputMissing,
                 format!("the marker {} is not there yet", session.shown(&format!("raw/{marker}"))),
@@ -27,8 +30,10 @@ pub fn discover(session: &Session<'_>, raw: &Contract, window: &PartitionWindow)
             .with("window", window)
             .help(format!("the producer writes it when the window is complete; declared in {}", input.place)));
         }
-        found.inputs.retain(|file| !markers.inputs.contains(file));
+        markers.extend(seen.inputs.into_iter().map(|file| file.key));
     }
+    let mut found = session.runtime.block_on(session.lake.list_inputs(&pattern))?;
+    found.inputs.retain(|file| !markers.contains(&file.key));
     let (have, need) = (found.inputs.len() as u64, input.min_files);
     if have < need {
         let place = session.shown(&format!("raw/{pattern}"));
@@ -56,8 +61,9 @@ pub fn engine_files(inputs: &[RawInput]) -> Vec<InputFile> {
 /// Runs `work` with a function that opens the listed files, pinned to what was listed.
 pub fn with_open<T>(session: &Session<'_>, inputs: &[RawInput], work: impl FnOnce(Open<'_>) -> Result<T>) -> Result<T> {
     let handle = session.runtime.handle();
+    let by_key: HashMap<&str, &RawInput> = inputs.iter().map(|input| (input.key.as_str(), input)).collect();
     let open = |file: &InputFile| -> Result<Box<dyn std::io::Read + Send>> {
-        let input = inputs.iter().find(|input| input.key == *file.key);
+        let input = by_key.get(&*file.key);
         let input = input.ok_or_else(|| Error::internal("a file was asked for that was not listed").with("key", &file.key))?;
         Ok(Box::new(session.lake.read_pinned(input, handle)))
     };

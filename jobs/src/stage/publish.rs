@@ -1,7 +1,7 @@
 //! publish: commit a staged output that passed, then bring the live view up to date.
 
 use windrow_core::{Epoch, Error, ErrorKind, PartitionWindow, Result, Table};
-use windrow_lake::{EpochState, ViewState};
+use windrow_lake::ViewState;
 
 use crate::session::Session;
 
@@ -27,23 +27,12 @@ pub fn publish(session: &Session<'_>, table: &Table, window: &PartitionWindow, e
     let (lake_table, state) = gate::staged_epoch(session, table, window, epoch)?;
     session.reporter.step(&format!("{table} {window} publishing"));
     let passed = session.runtime.block_on(lake_table.passed_check(window, state.epoch))?;
-    require_same_profile(session, &state)?;
+    gate::require_same_config(session, table, window, &state)?;
     session.runtime.block_on(lake_table.publish(&passed))?;
     let view = session.runtime.block_on(lake_table.project_live(window)).map_err(|error| view_failed(table, window, error))?;
     let head = session.runtime.block_on(lake_table.require_head(window))?.epoch;
     warn_of_foreign_files(session, table, &view);
     Ok(Published { epoch: state.epoch, head, view })
-}
-
-/// The gate's answer counts for the thresholds it was asked with.
-fn require_same_profile(session: &Session<'_>, state: &EpochState) -> Result<()> {
-    let (checked, wanted) = (state.check.as_ref().map(|check| check.document().profile.as_str()), &session.project.profile.name);
-    if checked.is_none_or(|checked| checked == wanted) {
-        return Ok(());
-    }
-    let message = format!("the gate was asked with profile `{}`, not `{wanted}`", checked.unwrap_or_default());
-    Err(Error::misconfigured(message)
-        .help("compute the window again with the profile you want: `windrow run --force --profile …`"))
 }
 
 /// The commit is done and durable; only what plain readers see is late.

@@ -61,9 +61,9 @@ pub fn claim(session: &Session<'_>, table: &LakeTable, window: &PartitionWindow,
 ///
 /// # Errors
 /// `Internal` when a digest cannot be computed.
-pub fn unchanged(session: &Session<'_>, table: &Table, head: Option<&Head>, inputs_sha256: &str) -> Result<bool> {
+pub fn unchanged(session: &Session<'_>, table: &Table, head: &Head, inputs_sha256: &str) -> Result<bool> {
     let config = session.project.config_sha256(table)?;
-    Ok(!session.force && head.is_some_and(|head| head.is_current(inputs_sha256, &config, &session.code)))
+    Ok(!session.is_forced(table, &head.window) && head.is_current(inputs_sha256, &config, &session.code))
 }
 
 /// Writes shaped rows as parts, verifies each by reading its footer back, and registers them as staged.

@@ -78,17 +78,17 @@ impl LocalRoot {
         Err(io::Error::other("no free name below store/tmp/create"))
     }
 
-    /// Makes `view` a copy of `source` in one atomic step, by way of a name of `temps` that is free.
+    /// Makes `view` a file of these bytes in one atomic step, by way of a name of `temps` that is free.
     ///
     /// A name in use is never written to: it is another process's.
-    pub(crate) fn replace(&self, source: &str, temps: impl Iterator<Item = String>, view: &str) -> Result<()> {
-        let (from, to) = (self.file(source), self.file(view));
+    pub(crate) fn replace(&self, bytes: &[u8], temps: impl Iterator<Item = String>, view: &str) -> Result<()> {
+        let to = self.file(view);
         for temp in temps {
             let staging = self.file(&temp);
             for folder in [staging.parent(), to.parent()].into_iter().flatten() {
                 fs::create_dir_all(folder).map_err(|error| io_error("cannot create the folder of the view", view, error))?;
             }
-            match copy_new(&from, &staging) {
+            match write_new(&staging, bytes) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 linked => linked.map_err(|error| io_error("cannot stage the view", view, error))?,
             }
@@ -157,11 +157,10 @@ fn unlistable(path: &Path) -> Option<&'static str> {
     (!path.exists()).then_some("it is a link to nothing")
 }
 
-/// Copies and flushes; refuses a name in use. A link would be cheaper, but whoever writes into the view in place would then
-/// write into the published file.
-fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
-    let mut source = File::open(from)?;
-    let mut copy = File::options().write(true).create_new(true).open(to)?;
-    io::copy(&mut source, &mut copy)?;
-    copy.sync_all()
+/// Writes and flushes a file of its own; refuses a name in use. A link to the published file would be cheaper, but whoever
+/// writes into the view in place would then write into the published file.
+fn write_new(to: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).open(to)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }

@@ -84,14 +84,16 @@ impl LakeTable {
         if self.is_view_of(&view.to_string(), head).await? {
             return Ok(());
         }
-        let Some(local) = self.lake().local().cloned() else {
-            let bytes = self.lake().get_bytes(&file.key).await?;
-            return self.lake().replace_view(view, bytes).await;
-        };
+        let bytes = self.lake().get_bytes(&file.key).await?;
+        if sha256_hex(&bytes) != file.sha256 {
+            let error = Error::new(ErrorKind::CorruptInput, "a published file has other bytes than published");
+            return Err(error.with("key", &file.key));
+        }
+        let Some(local) = self.lake().local().cloned() else { return self.lake().replace_view(view, bytes).await };
         let temps = self.view_temps(head)?;
         self.lake().writable(view)?;
-        let (source, view) = (file.key.clone(), view.to_string());
-        blocking(move || local.replace(&source, temps.into_iter(), &view)).await
+        let view = view.to_string();
+        blocking(move || local.replace(&bytes, temps.into_iter(), &view)).await
     }
 
     /// Names for the view on its way; a name holds nothing but this head's file, whoever else uses it.

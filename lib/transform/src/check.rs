@@ -211,18 +211,21 @@ fn duplicates(table: &TableInput, frame: LazyFrame, columns: &[Arc<str>], unit: 
     Ok((in_unit(part, whole, unit), sample.into_iter().map(|row| row.replace(rows, "rows")).collect()))
 }
 
-/// Seconds from the newest value to the end of the window; a date counts from its midnight in UTC.
+/// Seconds from the newest value to the end of the window; a date counts from its midnight.
 fn freshness(table: &TableInput, frame: LazyFrame, name: &str, params: &Params) -> Result<Measured> {
-    if !matches!(field_type(table, name)?, Arrow::Timestamp(..) | Arrow::Date32) {
-        return Err(Error::new(ErrorKind::Misconfigured, format!("column `{name}` is neither a timestamp nor a date")));
-    }
+    let end = match field_type(table, name)? {
+        Arrow::Timestamp(_, Some(_)) => params.end,
+        // What the wall clock showed is compared with what it shows at the window's end.
+        Arrow::Timestamp(_, None) | Arrow::Date32 => params.window.instants(&jiff::tz::TimeZone::UTC)?.1,
+        _ => return Err(Error::new(ErrorKind::Misconfigured, format!("column `{name}` is neither a timestamp nor a date"))),
+    };
     let newest = col(name).cast(DataType::Datetime(TimeUnit::Microseconds, None)).max().cast(DataType::Int64);
     let frame = collect(frame.select([newest.alias("newest")]))?;
     let micros = match cell(&frame, "newest")? {
         AnyValue::Int64(micros) => i128::from(micros),
         _ => return Err(Error::new(ErrorKind::Misconfigured, format!("{NO_ROWS} in column `{name}`"))),
     };
-    let lag = i128::from(params.end.as_microsecond()) - micros;
+    let lag = i128::from(end.as_microsecond()) - micros;
     let number = Number::new(lag, 6).ok_or_else(|| Error::new(ErrorKind::Internal, "a lag has a scale of 6"))?;
     Ok((number, Vec::new()))
 }
@@ -331,7 +334,7 @@ mod tests {
             (range("at", None, Some("1970-01-01T00:00:00.000001Z")), "1"),
             (range("ratio", Some("0"), None), "1"),
             (range("huge", None, Some("9999999999999999999999999999999999.9999")), "0"),
-            (Metric::Freshness("day".into()), "18000"),
+            (Metric::Freshness("day".into()), "0"),
             (Metric::SqlNumber("SELECT count(*) FROM {object} WHERE text IS NULL".into()), "1"),
             (Metric::SqlNumber("SELECT sum(price) FROM {object}".into()), "7.38"),
             (Metric::SqlRows("SELECT id, price FROM {object} WHERE price > 2".into()), "2"),

@@ -150,7 +150,9 @@ fn read_line(plan: &Plan<'_>, fields: &mut Fields<'_>, row: &str) -> Vec<JsonFau
             fields.push_default();
             let place = error.column().saturating_sub(1).min(row.len());
             let text = error.to_string();
-            let reason = text.split(" at line ").next().unwrap_or_default();
+            // Of a value of another kind the parser's message quotes the value, which may be classified.
+            let reason =
+                if error.is_data() { "found another kind of value" } else { text.split(" at line ").next().unwrap_or_default() };
             vec![whole_line(plan.contract, Code::BadJson, (place, place), format!("expected a JSON object: {reason}"))]
         }
     }
