@@ -121,6 +121,7 @@ fn compute(
         None => Ok(arrow_array::RecordBatch::new_empty(Arc::new(schema::full_schema(contract)))),
     };
     let batch = batch.map_err(|error| Error::internal("cannot join the result's batches").caused_by(error))?;
+    let batch = shape::in_total_order(&batch)?;
     drop(downloads);
     Ok(Chunk { batch, origin: Origin::new(format!("{} {window} (rows of the result)", contract.table).into(), 1) })
 }

@@ -13,11 +13,13 @@ mod keys;
 mod order;
 mod project;
 mod rows;
+mod total;
 mod window;
 
 pub use conform::{Conformed, conform};
 pub use order::{Shaped, shape};
 pub use project::project;
+pub use total::in_total_order;
 
 #[cfg(test)]
 mod tests;
