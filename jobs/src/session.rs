@@ -92,11 +92,6 @@ impl<'r> Session<'r> {
     pub fn shown(&self, key: &str) -> String {
         format!("{}/{key}", self.project.config.lake.trim_end_matches('/'))
     }
-
-    /// Fills a raw path pattern for a window.
-    pub fn raw_pattern(&self, pattern: &str, window: &PartitionWindow) -> String {
-        window.fill(pattern)
-    }
 }
 
 /// The partition column of a contract as it stands in keys.

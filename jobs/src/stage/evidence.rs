@@ -36,7 +36,9 @@ pub fn quarantine_data(
     let place = outcome.document().error.as_ref().map(|error| session.shown(&error.evidence)).unwrap_or_default();
     let findings = findings(session, report, rows_in, &place);
     let total = report.total();
-    let message = format!("{total} violation{} of the contract in {rows_in} rows", if total == 1 { "" } else { "s" });
+    // A file that is refused as a whole gave no row to count against.
+    let of = if rows_in == 0 { String::new() } else { format!(" in {rows_in} rows") };
+    let message = format!("{total} violation{} of the contract{of}", if total == 1 { "" } else { "s" });
     Ok(Error::new(kind, message)
         .with("table", table.name())
         .with("window", claimed.window())
@@ -171,7 +173,8 @@ pub fn findings(session: &Session<'_>, report: &ViolationReport, rows_in: u64, e
             let listed = report.listed().len();
             let all =
                 if listed as u64 == report.total() { "all of them".to_owned() } else { format!("the first {listed} of them") };
-            last.notes.push(format!("{all}, row by row: {}", evidence.replace("evidence.json", "rejects.parquet")));
+            let each = if rejected > 0 { ", row by row" } else { "" };
+            last.notes.push(format!("{all}{each}: {}", evidence.replace("evidence.json", "rejects.parquet")));
         }
     }
     findings

@@ -16,11 +16,11 @@ use crate::session::Session;
 /// `InputMissing` when files or the marker are missing, else what the store says.
 pub fn discover(session: &Session<'_>, raw: &Contract, window: &PartitionWindow) -> Result<Discovery> {
     let input = declared_input(raw)?;
-    let pattern = session.raw_pattern(&input.path, window);
+    let pattern = window.fill(&input.path);
     // The marker first: what is listed after it was seen is complete, what was listed before it may not be.
     let mut markers = HashSet::new();
     if let Some(marker) = &input.marker {
-        let marker = session.raw_pattern(marker, window);
+        let marker = window.fill(marker);
         let seen = session.runtime.block_on(session.lake.list_inputs(&marker))?;
         if seen.inputs.is_empty() && seen.hidden.is_empty() {
             return Err(Error::new(
