@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use windrow_core::ErrorKind;
 
-pub use args::{Common, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs};
+pub use args::{Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs, default_concurrency};
 
 use crate::cmd;
 use crate::report::{RESULT_SCHEMA, Reporter, error_json};
@@ -40,6 +40,8 @@ enum Verb {
     Demo(cmd::demo::Args),
     /// Walk windows through all stages: check input, clean, gate, publish, curate
     Run(cmd::run::Args),
+    /// Show what run would do with each window, and why; touches nothing
+    Plan(cmd::plan::Args),
     /// Tell whether a window's raw files are all there and have the declared shape
     CheckInput(cmd::stage::CheckInputArgs),
     /// Read, validate and shape a window's raw files into a staged clean output
@@ -129,6 +131,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match &cli.verb {
         Verb::Demo(args) => cmd::demo::run(args, &reporter),
         Verb::Run(args) => cmd::run::run(args, &reporter),
+        Verb::Plan(args) => cmd::plan::run(args, &reporter),
         Verb::CheckInput(args) => cmd::stage::check_input(args, &reporter),
         Verb::RawToClean(args) => cmd::stage::raw_to_clean(args, &reporter),
         Verb::CleanToCurated(args) => cmd::stage::clean_to_curated(args, &reporter),
@@ -151,6 +154,7 @@ impl Verb {
         match self {
             Verb::Demo(args) => &args.common,
             Verb::Run(args) => &args.common,
+            Verb::Plan(args) => &args.common,
             Verb::CheckInput(args) => &args.common,
             Verb::RawToClean(args) => &args.common,
             Verb::CleanToCurated(args) => &args.common,

@@ -3,6 +3,7 @@
 pub mod contract;
 pub mod demo;
 pub mod explain;
+pub mod plan;
 pub mod quarantine;
 pub mod replay;
 pub mod run;
