@@ -56,6 +56,8 @@ enum Verb {
     Quarantine(cmd::quarantine::Args),
     /// Run quarantined and failed windows again
     Replay(cmd::replay::Args),
+    /// Take a published window back; readers see no such window
+    Retract(cmd::retract::Args),
     /// Show every window's head, staleness and last decision
     Status(cmd::status::Args),
     /// Check contracts, or print their JSON Schema
@@ -139,6 +141,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Publish(args) => cmd::stage::publish(args, &reporter),
         Verb::Quarantine(args) => cmd::quarantine::run(args, &reporter),
         Verb::Replay(args) => cmd::replay::run(args, &reporter),
+        Verb::Retract(args) => cmd::retract::run(args, &reporter),
         Verb::Status(args) => cmd::status::run(args, &reporter),
         Verb::Contract(args) => cmd::contract::run(args, &reporter),
         Verb::Explain(args) => cmd::explain::run(args, &reporter),
@@ -162,6 +165,7 @@ impl Verb {
             Verb::Publish(args) => &args.common,
             Verb::Quarantine(args) => &args.common,
             Verb::Replay(args) => &args.common,
+            Verb::Retract(args) => &args.common,
             Verb::Status(args) => &args.common,
             Verb::Contract(args) => &args.common,
             Verb::Explain(args) => &args.common,

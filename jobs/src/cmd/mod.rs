@@ -6,6 +6,7 @@ pub mod explain;
 pub mod plan;
 pub mod quarantine;
 pub mod replay;
+pub mod retract;
 pub mod run;
 pub mod stage;
 pub mod status;
