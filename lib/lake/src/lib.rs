@@ -32,12 +32,15 @@
 //! # }
 //! ```
 
+mod catalog;
 mod classify;
 mod discovery;
 mod durable;
 mod history;
 mod ledger;
+mod live;
 mod local;
+mod manifest;
 mod pinned;
 mod projection;
 mod publish;
@@ -47,12 +50,14 @@ mod resolve;
 mod store;
 mod table;
 
+pub use catalog::{CatalogState, PartitionCatalog};
 pub use classify::error_from_read;
 pub use discovery::{Discovery, RawInput};
 pub use history::{EpochRegisters, EpochState};
 pub use ledger::{ClaimRequest, Claimed, Output};
+pub use live::ViewState;
+pub use manifest::ManifestState;
 pub use pinned::PinnedReader;
-pub use projection::ViewState;
 pub use publish::PassedCheck;
 pub use put_once::{PutOnce, RetryPolicy};
 pub use quarantine::QuarantineEntry;
