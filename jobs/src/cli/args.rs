@@ -206,6 +206,7 @@ pub struct EpochArgs {
     pub epoch: Option<Epoch>,
 }
 
-fn parse_epoch(text: &str) -> Result<Epoch, String> {
+/// Reads an epoch from the command line.
+pub(crate) fn parse_epoch(text: &str) -> Result<Epoch, String> {
     text.parse::<u64>().ok().and_then(Epoch::new).ok_or_else(|| "an epoch is a whole number from 1".to_owned())
 }

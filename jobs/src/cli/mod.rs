@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use windrow_core::ErrorKind;
 
+pub(crate) use args::parse_epoch;
 pub use args::{Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs, default_concurrency};
 
 use crate::cmd;
@@ -56,10 +57,14 @@ enum Verb {
     Quarantine(cmd::quarantine::Args),
     /// Run quarantined and failed windows again
     Replay(cmd::replay::Args),
+    /// Make an older published version of a window the head again
+    Rollback(cmd::rollback::Args),
     /// Take a published window back; readers see no such window
     Retract(cmd::retract::Args),
     /// Show every window's head, staleness and last decision
     Status(cmd::status::Args),
+    /// Show what nothing reaches any more, and delete it when told to
+    Gc(cmd::gc::Args),
     /// Check contracts, or print their JSON Schema
     Contract(cmd::contract::Args),
     /// Explain a finding's code, such as W0201
@@ -141,6 +146,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Publish(args) => cmd::stage::publish(args, &reporter),
         Verb::Quarantine(args) => cmd::quarantine::run(args, &reporter),
         Verb::Replay(args) => cmd::replay::run(args, &reporter),
+        Verb::Rollback(args) => cmd::rollback::run(args, &reporter),
+        Verb::Gc(args) => cmd::gc::run(args, &reporter),
         Verb::Retract(args) => cmd::retract::run(args, &reporter),
         Verb::Status(args) => cmd::status::run(args, &reporter),
         Verb::Contract(args) => cmd::contract::run(args, &reporter),
@@ -165,6 +172,8 @@ impl Verb {
             Verb::Publish(args) => &args.common,
             Verb::Quarantine(args) => &args.common,
             Verb::Replay(args) => &args.common,
+            Verb::Rollback(args) => &args.common,
+            Verb::Gc(args) => &args.common,
             Verb::Retract(args) => &args.common,
             Verb::Status(args) => &args.common,
             Verb::Contract(args) => &args.common,
