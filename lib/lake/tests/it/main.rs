@@ -11,6 +11,11 @@ mod faults;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod s3_answers_lake;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+#[allow(dead_code, reason = "a fixture for several modules")]
+mod weed;
