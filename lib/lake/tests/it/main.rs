@@ -9,8 +9,12 @@ mod fault;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod ledger_model;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod weed;
