@@ -15,14 +15,17 @@ mod faults;
 #[cfg(test)]
 mod gc;
 #[cfg(test)]
+mod ledger_model;
+#[cfg(test)]
 mod manifest;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
-mod s3_answers_lake;
 mod reconcile;
 #[cfg(test)]
 mod rollback;
+#[cfg(test)]
+mod s3_answers_lake;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
