@@ -10,7 +10,7 @@ use windrow_core::ledger::{DecidedBy, Decision, ErrorClass, Reason};
 use windrow_core::{Code, Epoch, ErrorKind};
 use windrow_lake::{ClaimRequest, GcItem, GcPlan, GcPolicy, GcReason, GcReport, Lake, LakeTable};
 
-use crate::aging::{AgingBench, DAY, publish_in, second_window};
+use crate::aging::{AgingBench, DAY, EACH, publish_in, second_window};
 use crate::catalog::MemoryCatalog;
 use crate::fault::Fault;
 use crate::support::{Backend, attempt, check, publish, request, stage, window};
@@ -66,7 +66,7 @@ async fn short_window(table: &LakeTable) {
 
 #[tokio::test]
 async fn what_nothing_reaches_goes_when_its_time_has_come() {
-    for backend in Backend::NEAR {
+    for backend in EACH {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         eventful_window(&table).await;
@@ -150,7 +150,7 @@ async fn a_short_retention_is_refused_before_anything_is_done() {
 
 #[tokio::test]
 async fn foreign_keys_are_reported_and_never_deleted() {
-    for backend in Backend::NEAR {
+    for backend in EACH {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         publish(&table, &table.claim(&request(1)).await.unwrap(), &["a"]).await.unwrap();
@@ -283,7 +283,7 @@ async fn what_was_decided_after_the_plan_is_left_alone() {
 
 #[tokio::test]
 async fn files_a_view_points_at_stay_until_it_is_reconciled() {
-    for backend in Backend::NEAR {
+    for backend in EACH {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         let catalog = MemoryCatalog::default();

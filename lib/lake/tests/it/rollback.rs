@@ -8,7 +8,7 @@ use windrow_core::ledger::{Decision, ErrorClass, Reason, Staged, Stored};
 use windrow_core::{Code, Epoch, ErrorKind, Result};
 use windrow_lake::{ClaimRequest, Claimed, GcPolicy, Lake, LakeTable};
 
-use crate::aging::{AgingBench, DAY};
+use crate::aging::{AgingBench, DAY, EACH};
 use crate::fault::Fault;
 use crate::support::{Backend, check, open, publish, request, window};
 
@@ -47,7 +47,7 @@ async fn texts(lake: &Lake, table: &LakeTable) -> Vec<Bytes> {
 
 #[tokio::test]
 async fn an_older_version_comes_back_byte_for_byte_as_a_new_epoch() {
-    for backend in Backend::NEAR {
+    for backend in EACH {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         two_versions(&table).await;
@@ -73,7 +73,7 @@ async fn an_older_version_comes_back_byte_for_byte_as_a_new_epoch() {
 
 #[tokio::test]
 async fn a_copy_outlives_its_source() {
-    for backend in Backend::NEAR {
+    for backend in EACH {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         two_versions(&table).await;
