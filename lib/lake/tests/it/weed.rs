@@ -64,6 +64,11 @@ pub(crate) fn weed() -> &'static Weed {
 }
 
 impl Weed {
+    /// `http://127.0.0.1:port`.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// A prefix in [`BUCKET`] that nobody had before.
     pub(crate) fn new_prefix(&self) -> String {
         format!("t{}", self.prefixes.fetch_add(1, Ordering::Relaxed))
