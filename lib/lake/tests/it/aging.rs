@@ -22,7 +22,7 @@ use windrow_core::ledger::CheckDoc;
 use windrow_core::{Epoch, PartitionWindow};
 use windrow_lake::{Claimed, Lake, LakeTable, Output, RetryPolicy};
 
-use crate::fault::FaultStore;
+use crate::fault::{FaultStore, Kind};
 use crate::support::{Backend, RAW_BYTES, RAW_KEY};
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -178,12 +178,12 @@ impl AgingBench {
     /// Registers, formats and raw files were at most created, data files and evidence at most created or copied to, and
     /// deleted by whoever may.
     pub(crate) async fn assert_only_legal_writes(&self) {
-        for write in self.store.writes() {
+        for write in self.store.log().into_iter().filter(|operation| operation.kind.is_write()) {
             let key = Key::parse(&write.key).unwrap_or_else(|| panic!("{write:?} is outside the grammar"));
             let is_legal = match key {
-                Key::Format(_) | Key::Register { .. } => write.operation == "create",
-                Key::Part(..) => ["create", "copy", "delete"].contains(&write.operation),
-                Key::Quarantine { .. } => ["create", "delete"].contains(&write.operation),
+                Key::Format(_) | Key::Register { .. } => write.kind == Kind::Create,
+                Key::Part(..) => matches!(write.kind, Kind::Create | Kind::Copy | Kind::Delete),
+                Key::Quarantine { .. } => matches!(write.kind, Kind::Create | Kind::Delete),
                 _ => true,
             };
             assert!(is_legal, "{write:?}");

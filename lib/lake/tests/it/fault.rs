@@ -59,6 +59,9 @@ impl Fault {
         Fault::KillAfter,
     ];
 
+    /// The faults that the actor survives and that ask nothing of the test around it.
+    pub(crate) const ANSWERED: [Fault; 4] = [Fault::Refused, Fault::ReplyLost, Fault::CutOff, Fault::CutOffAfter];
+
     /// Tells whether the fault says something about this operation that no other fault says.
     pub(crate) fn applies_to(self, operation: &Operation) -> bool {
         match self {
@@ -227,6 +230,11 @@ impl FaultStore {
             };
         }
         landed
+    }
+
+    /// How many operations there were since the last plan or gate.
+    pub(crate) fn operations(&self) -> usize {
+        self.state.lock().unwrap().operations
     }
 
     /// Makes every create an overwrite, as stores without conditional writes do.

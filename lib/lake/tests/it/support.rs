@@ -35,6 +35,8 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
+    /// The stores of this process: no server, no flushing.
+    pub(crate) const NEAR: [Backend; 2] = [Backend::Memory, Backend::LocalDisk];
     pub(crate) const ALL: [Backend; 4] = [Backend::Memory, Backend::LocalDisk, Backend::DurableDisk, Backend::S3];
 }
 
