@@ -279,7 +279,7 @@ fn faults(backend: Backend, operation: &Operation) -> impl Iterator<Item = Fault
 }
 
 async fn every_fault_is_survived(backend: Backend, at_once: usize) {
-    let site = Site::new(backend);
+    let site = Site::new(backend).await;
     let (mut all_operations, mut all_points, mut all_absorbed) = (0, 0, 0);
     for trip in Trip::ALL {
         let before = Arc::new(trip.before().await);
