@@ -114,13 +114,14 @@ impl Bench {
         Site::new(backend).await.bench().await
     }
 
-    /// The same store as a new process sees it.
+    /// Starts anew as a new process does.
     pub(crate) fn restart(&mut self) {
-        let faults = self.store.clone();
-        self.lake = self.other_process().decorated(RetryPolicy::IMMEDIATE, |inner| {
-            self.store = faults.over(inner);
-            Arc::new(self.store.clone())
-        });
+        self.lake = self.process();
+    }
+
+    /// One more process on the same store, with the same faults and the same log.
+    pub(crate) fn process(&self) -> Lake {
+        self.other_process().decorated(RetryPolicy::IMMEDIATE, |inner| Arc::new(self.store.over(inner)))
     }
 
     /// The lake as a process sees it that no fault meets.
