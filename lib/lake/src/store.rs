@@ -89,8 +89,8 @@ impl Lake {
     /// purpose. The store is probed anew.
     #[must_use]
     pub fn decorated(&self, retry: RetryPolicy, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Lake {
-        let store = decorate(Arc::clone(&self.inner.store));
-        Lake::with_store(store, self.local_folder().map(FilePath::to_owned), retry)
+        let Inner { store, local, meter, uploads, .. } = self.inner.as_ref();
+        Lake::assemble(decorate(Arc::clone(store)), local.clone(), retry, Arc::clone(meter), *uploads)
     }
 
     /// Reads a whole object; the key is relative to the lake.

@@ -1,19 +1,20 @@
 //! Every store operation of every trip fails in every way; a new process then makes the window whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use windrow_core::gate::Status;
-use windrow_core::ledger::{ErrorClass, Reason};
-use windrow_core::{Code, ErrorKind, Result};
-use windrow_lake::{ClaimRequest, Lake};
+use windrow_core::ledger::{DecidedBy, ErrorClass, GcPolicy, Reason};
+use windrow_core::{Code, Epoch, ErrorKind, Result};
+use windrow_lake::{ClaimRequest, Head, Lake};
 
 use crate::fault::{Fault, Operation};
 use crate::ledger_model::{Ledger, Objects, Snapshot};
-use crate::support::{Backend, Bench, RAW_KEY, Site, attempt, check, open, request, run_window, stage, window};
+use crate::support::{Backend, Bench, RAW_KEY, Site, attempt, check, open, publish, request, run_window, stage, window};
 
 const VIEW: &str = "clean/flights/day=2013-01-01/part-00000.parquet";
 
@@ -32,10 +33,23 @@ enum Trip {
     BadInput,
     /// The window is taken back.
     Retract,
+    /// An older version becomes the head again.
+    Rollback,
+    /// What an aborted and an undecided attempt left behind is collected.
+    Collect,
 }
 
 impl Trip {
-    const ALL: [Trip; 6] = [Trip::FirstPublish, Trip::Replay, Trip::Resume, Trip::FailedCheck, Trip::BadInput, Trip::Retract];
+    const ALL: [Trip; 8] = [
+        Trip::FirstPublish,
+        Trip::Replay,
+        Trip::Resume,
+        Trip::FailedCheck,
+        Trip::BadInput,
+        Trip::Retract,
+        Trip::Rollback,
+        Trip::Collect,
+    ];
 
     /// What the lake holds before the trip: nothing, or a head of the window and one of its neighbour.
     async fn before(self) -> Objects {
@@ -45,10 +59,23 @@ impl Trip {
             let neighbour = ClaimRequest { window: "2013-01-02".parse().unwrap(), ..request(102) };
             run_window(&bench.lake, neighbour, "neighbour's bytes").await.unwrap();
         }
-        if self == Trip::Resume {
-            let table = bench.table().await;
-            let claimed = table.claim(&request(103)).await.unwrap();
-            stage(&table, &claimed, &["new bytes"]).await.unwrap();
+        let table = bench.table().await;
+        match self {
+            Trip::Resume => {
+                let claimed = table.claim(&request(103)).await.unwrap();
+                stage(&table, &claimed, &["new bytes"]).await.unwrap();
+            }
+            Trip::Rollback => {
+                publish(&table, &table.claim(&request(103)).await.unwrap(), &["newer bytes"]).await.unwrap();
+            }
+            Trip::Collect => {
+                let undecided = table.claim(&request(103)).await.unwrap();
+                stage(&table, &undecided, &["lost bytes"]).await.unwrap();
+                let aborted = table.claim(&request(104)).await.unwrap();
+                stage(&table, &aborted, &["given", "up"]).await.unwrap();
+                table.abort(&window(), aborted.epoch(), DecidedBy::Operator).await.unwrap();
+            }
+            _ => {}
         }
         let mut objects = bench.snapshot(&Snapshot::default()).await.objects;
         objects.remove(RAW_KEY);
@@ -66,6 +93,8 @@ impl Trip {
             Trip::FailedCheck => fail_check(lake, number).await,
             Trip::BadInput => refuse_input(lake, number).await,
             Trip::Retract => retract(lake, number).await,
+            Trip::Rollback => roll_back(lake, number).await,
+            Trip::Collect => collect(lake).await,
         }
     }
 
@@ -73,7 +102,7 @@ impl Trip {
     fn expected(self) -> Option<&'static [u8]> {
         match self {
             Trip::FirstPublish | Trip::Replay | Trip::Resume => Some(b"new bytes"),
-            Trip::FailedCheck | Trip::BadInput => Some(b"old bytes"),
+            Trip::FailedCheck | Trip::BadInput | Trip::Rollback | Trip::Collect => Some(b"old bytes"),
             Trip::Retract => None,
         }
     }
@@ -90,12 +119,15 @@ impl Trip {
         if matches!(self, Trip::FailedCheck | Trip::BadInput) {
             assert!(ledger.quarantined(&window()) > 0, "{at}: nothing is quarantined");
         }
+        if self == Trip::Collect {
+            assert_eq!(ledger.parts(&window()), 1, "{at}: garbage is left");
+        }
     }
 }
 
 async fn resume(lake: &Lake) -> Result<()> {
     let table = open(lake).await?;
-    let claimed = table.load_claimed(&window(), windrow_core::Epoch::new(2).unwrap(), &attempt(103)).await?;
+    let claimed = table.load_claimed(&window(), Epoch::new(2).unwrap(), &attempt(103)).await?;
     let states = table.window_history(&window()).await?;
     let staged = states.last().and_then(|state| state.staged.clone()).unwrap();
     table.put_check(&claimed, check(&staged, Status::Pass)).await?;
@@ -130,6 +162,28 @@ async fn retract(lake: &Lake, number: u32) -> Result<()> {
         table.retract(&claimed).await?;
     }
     table.project_live(&window()).await.map(|_| ())
+}
+
+async fn roll_back(lake: &Lake, number: u32) -> Result<()> {
+    let table = open(lake).await?;
+    let is_back = |head: &Head| head.claim.document().reason == Reason::Rollback;
+    if !table.resolve(&window()).await?.is_some_and(|head| is_back(&head)) {
+        let request = ClaimRequest { reason: Reason::Rollback, ..request(number) };
+        let (claimed, staged) = table.stage_rollback(&request, Epoch::FIRST).await?;
+        table.put_check(&claimed, check(&staged, Status::Pass)).await?;
+        table.publish(&table.passed_check(&window(), claimed.epoch()).await?).await?;
+    }
+    table.project_live(&window()).await.map(|_| ())
+}
+
+/// Collects what nobody works on, however young it is.
+async fn collect(lake: &Lake) -> Result<()> {
+    let policy = GcPolicy { undecided_after: Duration::ZERO, ..GcPolicy::default() };
+    let plan = lake.plan_gc(&policy, None).await?;
+    assert!(plan.foreign.is_empty() && plan.skipped.is_empty(), "{plan:?}");
+    let report = lake.run_gc(&plan, &policy, None).await?;
+    assert!(report.skipped.is_empty(), "{report:?}");
+    Ok(())
 }
 
 async fn bench_with(site: &Site, objects: &Objects) -> Bench {
@@ -175,15 +229,21 @@ async fn survives(site: Site, trip: Trip, before: Arc<Objects>, operation: usize
         None => {}
     }
     bench.restart();
-    if fault == Fault::LandsAfterwards && operation.is_multiple_of(2) {
+    if operation % 3 == 0 {
         bench.store.land().await;
     }
     trip.walk(&bench.lake, 2).await.unwrap_or_else(|error| panic!("{at}: the next process fails: {error}"));
     let table = bench.table().await;
-    if bench.store.land().await > 0 {
+    if operation % 3 == 1 && bench.store.land().await > 0 {
         table.project_live(&window()).await.unwrap();
     }
     assert_whole(&bench, trip, (&disturbed, &ledger), &at).await;
+    if struck.is_some_and(|struck| struck.kind.is_write()) {
+        collect(&bench.lake).await.unwrap();
+        bench.store.land().await;
+        table.project_live(&window()).await.unwrap();
+        assert_whole(&bench, trip, (&disturbed, &ledger), &at).await;
+    }
     bench.assert_legal_log();
     matches!(walked, Some(Ok(())))
 }
@@ -219,7 +279,7 @@ fn faults(backend: Backend, operation: &Operation) -> impl Iterator<Item = Fault
 }
 
 async fn every_fault_is_survived(backend: Backend, at_once: usize) {
-    let site = Site::new(backend);
+    let site = Site::new(backend).await;
     let (mut all_operations, mut all_points, mut all_absorbed) = (0, 0, 0);
     for trip in Trip::ALL {
         let before = Arc::new(trip.before().await);

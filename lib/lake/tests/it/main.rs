@@ -19,6 +19,8 @@ mod ledger_model;
 #[cfg(test)]
 mod manifest;
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod reconcile;
