@@ -11,7 +11,11 @@ mod faults;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod s3_answers;
+#[cfg(test)]
 mod s3_answers_lake;
+#[cfg(test)]
+mod s3_answers_proxy;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
