@@ -27,7 +27,11 @@ mod reconcile;
 #[cfg(test)]
 mod rollback;
 #[cfg(test)]
+mod s3_answers;
+#[cfg(test)]
 mod s3_answers_lake;
+#[cfg(test)]
+mod s3_answers_proxy;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
