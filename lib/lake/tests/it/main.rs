@@ -11,6 +11,8 @@ mod faults;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod views;
