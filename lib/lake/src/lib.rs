@@ -32,27 +32,35 @@
 //! # }
 //! ```
 
+mod catalog;
 mod classify;
 mod discovery;
 mod durable;
+mod gc;
 mod history;
 mod ledger;
+mod live;
 mod local;
+mod manifest;
 mod pinned;
 mod projection;
 mod publish;
 mod put_once;
 mod quarantine;
 mod resolve;
+mod rollback;
 mod store;
 mod table;
 
+pub use catalog::{CatalogState, PartitionCatalog};
 pub use classify::error_from_read;
 pub use discovery::{Discovery, RawInput};
+pub use gc::{GcForeign, GcItem, GcPlan, GcReport, GcSkipped, Tally};
 pub use history::{EpochRegisters, EpochState};
 pub use ledger::{ClaimRequest, Claimed, Output};
+pub use live::ViewState;
+pub use manifest::ManifestState;
 pub use pinned::PinnedReader;
-pub use projection::ViewState;
 pub use publish::PassedCheck;
 pub use put_once::{PutOnce, RetryPolicy};
 pub use quarantine::QuarantineEntry;
@@ -60,3 +68,4 @@ pub use resolve::{Head, HeadFile};
 pub use store::Lake;
 pub use table::LakeTable;
 pub use windrow_core::layout::Key;
+pub use windrow_core::ledger::{GcPolicy, GcReason};
