@@ -1,5 +1,7 @@
 //! What else happens to a lake: readers, reconcilers, operators and producers of late files.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
@@ -7,6 +9,9 @@ use windrow_core::canonical::sha256_hex;
 use windrow_core::ledger::{DecidedBy, Reason};
 use windrow_core::{Attempt, Epoch, ErrorKind, PartitionWindow, Result};
 
+use windrow_lake::GcPolicy;
+
+use super::checks::QUARANTINE_RETENTION;
 use super::context::Context;
 use super::keys;
 use super::model::{Decision, Verdict};
@@ -23,6 +28,8 @@ pub(crate) enum Program {
     Read(PartitionWindow),
     Abort(PartitionWindow),
     Retract(PartitionWindow),
+    Rollback(PartitionWindow),
+    Collect,
     Produce(PartitionWindow),
 }
 
@@ -32,7 +39,8 @@ impl Program {
             Program::Run(_) | Program::Resume(..) => Kind::Run,
             Program::Reconcile(_) => Kind::Reconciler,
             Program::Read(_) => Kind::Reader,
-            Program::Abort(_) | Program::Retract(_) => Kind::Operator,
+            Program::Abort(_) | Program::Retract(_) | Program::Rollback(_) => Kind::Operator,
+            Program::Collect => Kind::Gc,
             Program::Produce(_) => Kind::Producer,
         }
     }
@@ -45,6 +53,8 @@ impl Program {
             Program::Read(_) => "read",
             Program::Abort(_) => "abort",
             Program::Retract(_) => "retract",
+            Program::Rollback(_) => "rollback",
+            Program::Collect => "collect",
             Program::Produce(_) => "produce",
         }
     }
@@ -53,8 +63,9 @@ impl Program {
     pub(crate) fn window(&self) -> Option<PartitionWindow> {
         match self {
             Program::Run(job) | Program::Resume(job, ..) => Some(job.window),
-            Program::Abort(window) | Program::Retract(window) | Program::Produce(window) => Some(*window),
-            Program::Reconcile(_) | Program::Read(_) => None,
+            Program::Abort(window) | Program::Retract(window) | Program::Rollback(window) => Some(*window),
+            Program::Produce(window) => Some(*window),
+            Program::Reconcile(_) | Program::Read(_) | Program::Collect => None,
         }
     }
 
@@ -66,6 +77,8 @@ impl Program {
             Program::Read(window) => read(&context, &window).await,
             Program::Abort(window) => abort(&context, &window).await,
             Program::Retract(window) => retract(&context, &window).await,
+            Program::Rollback(window) => runs::rollback(&context, &window).await,
+            Program::Collect => collect(&context).await,
             Program::Produce(window) => produce(&context, &window).await,
         }
     }
@@ -170,6 +183,39 @@ async fn retract(context: &Context, window: &PartitionWindow) -> Result<()> {
     runs::judge_decision(context, &claimed, Decision::Retracted, result.as_ref().err().map(windrow_core::Error::kind));
     result?;
     context.project(&table, window).await
+}
+
+/// Plans and collects; now and then the same old plan once more.
+async fn collect(context: &Context) -> Result<()> {
+    let policy = {
+        let world = context.world();
+        GcPolicy {
+            retention: Duration::from_secs(world.retention),
+            quarantine_retention: Duration::from_secs(QUARANTINE_RETENTION),
+            undecided_after: Duration::from_secs(world.undecided_after),
+        }
+    };
+    let plan = context.call("plan gc", &[], context.lake.plan_gc(&policy, None)).await?;
+    judge_plan(context, plan.foreign.len(), plan.skipped.len());
+    let times = if context.chance(300) { 2 } else { 1 };
+    for _ in 0..times {
+        let report = context.call("run gc", &[], context.lake.run_gc(&plan, &policy, None)).await?;
+        judge_plan(context, 0, report.skipped.len());
+        let mut world = context.world();
+        world.coverage.count("gc: runs");
+        world.coverage.add("gc: planned and left", report.left.len() as u64);
+        let gone = report.deleted.iter().all(|item| !world.objects.contains_key(&item.key.to_string()));
+        // A write of a dead process may land where something was deleted; the next plan has it.
+        let is_landing = world.coverage.get("late writes landed") > 0;
+        world.require(gone || is_landing, "I3", || "an object is reported deleted and is there".to_owned());
+    }
+    Ok(())
+}
+
+fn judge_plan(context: &Context, foreign: usize, skipped: usize) {
+    let mut world = context.world();
+    world.require(foreign == 0, "I19", || format!("{foreign} objects count as foreign"));
+    world.require(skipped == 0, "no false failure", || format!("{skipped} windows cannot be examined"));
 }
 
 /// A producer adds a late file, or corrects one.

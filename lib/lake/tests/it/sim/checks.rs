@@ -28,7 +28,8 @@ impl World {
         self.require(name != Name::Foreign, "I19", || format!("{change} of {key}, which is outside the grammar"));
         let may = match change {
             "create" => !name.is_view(),
-            "overwrite" => name.is_view() || name == Name::Clock,
+            // A store that cannot copy only if absent copies over what it copied before, and over nothing else.
+            "overwrite" => name.is_view() || self.is_copied_again(write),
             _ => name.is_view() || name == Name::Clock || is_collectable(&name) && actor.kind == Kind::Gc,
         };
         self.require(may, "I10", || format!("{change} of {key} by a {:?}", actor.kind));
@@ -83,8 +84,8 @@ impl World {
         let text = |field: &str| claim[field].as_str().unwrap().to_owned();
         let last = self.model.window(window).epochs.last_key_value().map_or(0, |(epoch, _)| *epoch);
         self.require(epoch == last + 1, "I4", || format!("{window}: epoch {epoch} is claimed when the highest is {last}"));
-        let (attempt, reason, claim_sha256) = (text("attempt"), text("reason"), object.sha256.clone());
-        let state = Epoch { attempt, reason, claim_sha256, ..Epoch::default() };
+        let (attempt, reason, claim_sha256, claimed_at) = (text("attempt"), text("reason"), object.sha256.clone(), self.clock);
+        let state = Epoch { attempt, reason, claim_sha256, claimed_at, ..Epoch::default() };
         self.model.window(window).epochs.insert(epoch, state);
         self.coverage.count("epochs claimed");
     }
@@ -154,7 +155,7 @@ impl World {
                 self.require(matches!(kind, Kind::Operator | Kind::Gc), "I5", || {
                     format!("{window} epoch {epoch} is aborted by a {kind:?}")
                 });
-                self.coverage.count(if kind == Kind::Gc { "outcome: aborted by gc" } else { "outcome: aborted by an operator" });
+                self.check_aborted(kind, window, epoch, &state);
                 Decision::Aborted
             }
             _ => {
@@ -203,6 +204,15 @@ impl World {
         });
     }
 
+    fn check_aborted(&mut self, kind: Kind, window: &str, epoch: u64, state: &Epoch) {
+        if kind != Kind::Gc {
+            return self.coverage.count("outcome: aborted by an operator");
+        }
+        self.coverage.count("outcome: aborted by gc");
+        let age = self.clock - state.claimed_at;
+        self.require(age >= self.undecided_after, "I5", || format!("{window} epoch {epoch} is given up {age} s after its claim"));
+    }
+
     /// What may disappear, and when.
     pub(crate) fn check_delete(&mut self, write: &Write) {
         let key = &write.key;
@@ -211,14 +221,17 @@ impl World {
                 self.coverage.count("gc: parts deleted");
                 let may = self.may_delete_part(&window, epoch, &attempt);
                 self.require(may.is_ok(), "I13", || format!("{key} is deleted: {}", may.unwrap_err()));
-                let is_viewed = self.is_in_manifest(&window, key, write.begun);
+                let is_viewed = self.is_in_manifest(&window, key);
                 self.require(!is_viewed, "I13", || format!("{key} is deleted, and the symlink manifest points there"));
             }
             Name::Quarantine { window, epoch, .. } => {
                 self.coverage.count("gc: evidence deleted");
+                let written = self.objects.get(key).map_or(0, |object| object.written);
                 let truth = self.model.window(&window);
                 let since = match truth.epochs.get(&epoch).and_then(|state| state.outcome.as_ref()) {
                     Some(outcome) if outcome.decision == Decision::Published => truth.superseded_at(epoch),
+                    // Nobody decided it for as long as evidence is kept.
+                    Some(outcome) if outcome.decision == Decision::Aborted => Some(outcome.clock.min(written)),
                     outcome => outcome.map(|outcome| outcome.clock),
                 };
                 let is_old = since.is_some_and(|since| since + QUARANTINE_RETENTION <= self.clock);
@@ -248,10 +261,18 @@ impl World {
         }
     }
 
-    /// Whether the manifest names a file, and was set by somebody who resolved it within the retention.
-    fn is_in_manifest(&self, window: &str, part: &str, _begun: u64) -> bool {
+    /// Whether the manifest names a file, unless who set it was stalled for longer than the retention while he did.
+    fn is_in_manifest(&self, window: &str, part: &str) -> bool {
         let Some(manifest) = self.objects.get(&keys::manifest(window)) else { return false };
-        String::from_utf8_lossy(&manifest.bytes).contains(part)
+        let is_overdue = manifest.written - manifest.begun >= self.retention;
+        !is_overdue && String::from_utf8_lossy(&manifest.bytes).contains(part)
+    }
+
+    fn is_copied_again(&self, write: &Write) -> bool {
+        let Change::Copy { from, .. } = &write.change else { return false };
+        let is_part = matches!(Name::of(&write.key), Name::Part { .. });
+        let sha256 = |key: &str| self.objects.get(key).map(|object| &object.sha256);
+        is_part && (sha256(&write.key).is_none() || sha256(&write.key) == sha256(from))
     }
 }
 
@@ -299,7 +320,23 @@ impl World {
                 self.require(is_whole, "I1", || format!("{key} of the head is missing or other"));
             }
             self.check_view(0, window);
+            if self.has_manifests {
+                self.check_view(1, window);
+            }
         }
+    }
+
+    /// Nothing is left but ledgers, heads, their evidence and views.
+    pub(crate) fn check_collected(&mut self) {
+        let is_kept = |key: &str| match Name::of(key) {
+            Name::Part { window, epoch, .. } | Name::Quarantine { window, epoch, .. } => {
+                self.model.decider(&window).is_some_and(|head| head.epoch == epoch)
+            }
+            Name::Clock | Name::Foreign => false,
+            _ => true,
+        };
+        let left: Vec<String> = self.objects.keys().filter(|key| !is_kept(key)).cloned().collect();
+        self.require(left.is_empty(), "gc is complete", || format!("garbage collection left {left:?}"));
     }
 }
 

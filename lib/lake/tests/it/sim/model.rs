@@ -45,6 +45,7 @@ pub(crate) struct Epoch {
     pub(crate) attempt: String,
     pub(crate) reason: String,
     pub(crate) claim_sha256: String,
+    pub(crate) claimed_at: u64,
     pub(crate) staged_sha256: Option<String>,
     pub(crate) check: Option<(String, bool)>,
     pub(crate) outcome: Option<Decided>,
@@ -109,6 +110,12 @@ impl Window {
 
     pub(crate) fn decision(&self, epoch: u64) -> Option<Decision> {
         Some(self.epochs.get(&epoch)?.outcome.as_ref()?.decision)
+    }
+
+    /// Whether an epoch of this attempt was given up.
+    pub(crate) fn has_aborted(&self, attempt: &str) -> bool {
+        let mut own = self.epochs.values().filter(|state| state.attempt == attempt);
+        own.any(|state| state.outcome.as_ref().is_some_and(|outcome| outcome.decision == Decision::Aborted))
     }
 
     /// Whether bytes of this digest were published in any epoch.

@@ -8,7 +8,7 @@ use windrow_core::ledger::{
     CheckDoc, CodeVersion, ContractRef, ErrorClass, FailedCheck, Reason, RowCounts, Staged, Stored, inputs_sha256,
 };
 use windrow_core::{Attempt, Epoch, ErrorKind, PartitionWindow, Result};
-use windrow_lake::{ClaimRequest, Claimed, LakeTable, Output, RawInput};
+use windrow_lake::{ClaimRequest, Claimed, EpochState, LakeTable, Output, RawInput};
 
 use super::context::Context;
 use super::keys;
@@ -81,7 +81,10 @@ pub(crate) async fn run(context: &Context, job: &Job) -> Result<()> {
 /// The check and publish states once more, for an epoch that an earlier process staged.
 pub(crate) async fn resume(context: &Context, job: &Job, epoch: Epoch, attempt: &Attempt) -> Result<()> {
     let table = context.open().await?;
-    context.world().actors[context.actor].epoch = Some(epoch.get());
+    {
+        let own = &mut context.world().actors[context.actor];
+        (own.epoch, own.attempt) = (Some(epoch.get()), Some(attempt.to_string()));
+    }
     let claimed = context.call("load", &[], table.load_claimed(&job.window, epoch, attempt)).await?;
     let history = context.call("history", &[], table.window_history(&job.window)).await?;
     let state = history.into_iter().find(|state| state.epoch == epoch);
@@ -92,6 +95,7 @@ pub(crate) async fn resume(context: &Context, job: &Job, epoch: Epoch, attempt: 
 
 /// Claims, and holds the claim against the register.
 pub(crate) async fn claim(context: &Context, table: &LakeTable, request: &ClaimRequest) -> Result<Claimed> {
+    context.world().actors[context.actor].attempt = Some(request.attempt.to_string());
     let claimed = context.call("claim", &[], table.claim(request)).await?;
     let mut world = context.world();
     let (window, epoch) = (claimed.window().to_string(), claimed.epoch().get());
@@ -290,4 +294,55 @@ pub(crate) fn judge_decision(context: &Context, claimed: &Claimed, wanted: Decis
         }
         Some(_) => {}
     }
+}
+
+/// Makes an older published version the head again.
+pub(crate) async fn rollback(context: &Context, window: &PartitionWindow) -> Result<()> {
+    let table = context.open().await?;
+    let history = context.call("history", &[], table.window_history(window)).await?;
+    let is_published = |state: &EpochState| state.outcome.as_ref().is_some_and(|found| found.document().files.len() > 0);
+    let published: Vec<Epoch> = history.iter().filter(|state| is_published(state)).map(|state| state.epoch).collect();
+    if published.is_empty() {
+        return Ok(());
+    }
+    let source = {
+        let mut world = context.world();
+        world.rng.pick(&published)
+    };
+    let job = Job {
+        window: *window,
+        verdict: Verdict::Pass,
+        parts: 0,
+        config: 'c',
+        is_forced: true,
+        is_unique: false,
+        is_rash: false,
+        retries: 0,
+    };
+    let request = job.request(context.new_attempt(), Reason::Rollback, None);
+    let files = expect_copy(context, window, source, &request.attempt);
+    let staging = context.call("rollback", &[ErrorKind::InputMissing], table.stage_rollback(&request, source)).await;
+    if let Err(error) = &staging {
+        let mut world = context.world();
+        let is_gone = files.iter().any(|(key, _)| !world.objects.contains_key(key));
+        let is_missing = error.kind() == ErrorKind::InputMissing;
+        world.require(is_gone || !is_missing, "no false failure", || format!("rollback of {window}: {error}"));
+    }
+    let (claimed, staged) = staging?;
+    context.world().actors[context.actor].epoch = Some(claimed.epoch().get());
+    context.world().coverage.count("rollbacks staged");
+    decide(context, &table, &claimed, &staged, &job).await
+}
+
+/// Tells the model that an attempt is to compute what another epoch published.
+fn expect_copy(context: &Context, window: &PartitionWindow, source: Epoch, attempt: &Attempt) -> Vec<(String, String)> {
+    let mut world = context.world();
+    let state = world.model.window(&window.to_string()).epochs.get(&source.get()).cloned().unwrap_or_default();
+    let files = state.outcome.map_or_else(Vec::new, |outcome| outcome.files);
+    if let Some(original) = world.model.attempts.get(&state.attempt).cloned() {
+        let copy = model::Attempt { has_asked_to_publish: false, ..original };
+        world.model.attempts.insert(attempt.to_string(), copy);
+    }
+    world.actors[context.actor].attempt = Some(attempt.to_string());
+    files
 }

@@ -51,12 +51,15 @@ impl Schedule {
         let mut rng = Rng::new(seed);
         let mut world = World::new(Rng::new(rng.next()));
         world.odds = Odds {
-            fault: rng.pick(&[0, 0, 10, 30, 100, 250]),
-            kill: rng.pick(&[0, 0, 2, 10, 30]),
+            fault: rng.pick(&[0, 0, 5, 20, 60, 150]),
+            kill: rng.pick(&[0, 0, 2, 10, 20]),
             jump: rng.pick(&[0, 2, 10, 40]),
         };
         world.page = rng.pick(&[1, 2, 3, 5, 1000, 1000]);
         world.retention = rng.pick(&[7, 10, 30]) * DAY;
+        world.undecided_after = rng.pick(&[60, DAY, 3 * DAY]);
+        world.has_manifests = rng.chance(400);
+        world.has_copy_if_absent = rng.chance(500);
         let count = rng.pick(&[1, 1, 2, 3]);
         let windows: Vec<PartitionWindow> = (1..=count).map(|day| format!("2013-01-{day:02}").parse().unwrap()).collect();
         let world = Arc::new(Mutex::new(world));
@@ -95,7 +98,10 @@ impl Schedule {
             let window = self.draw_window();
             self.start_within(2 * spread, Program::Read(window));
         }
-        for program in [Program::Abort, Program::Retract, Program::Produce] {
+        for _ in 0..self.rng.between(0, 2) {
+            self.start_within(3 * spread, Program::Collect);
+        }
+        for program in [Program::Abort, Program::Retract, Program::Rollback, Program::Produce] {
             if self.rng.chance(350) {
                 let window = self.draw_window();
                 self.start_within(2 * spread, program(window));
@@ -138,7 +144,16 @@ impl Schedule {
         let window = program.window().map(|window| window.to_string());
         let actor = world.actors.len();
         let kind = program.kind();
-        world.actors.push(Actor { kind, window, is_dead: false, faults: (0, 0), call_began: 0, epoch: None, setting: None });
+        world.actors.push(Actor {
+            kind,
+            window,
+            is_dead: false,
+            faults: (0, 0),
+            call_began: 0,
+            epoch: None,
+            attempt: None,
+            setting: None,
+        });
         world.note(actor, program.name(), "", "starts");
         actor
     }
@@ -275,9 +290,16 @@ impl Schedule {
         self.alone(Program::Reconcile(self.windows.clone()));
         let windows: Vec<String> = self.windows.iter().map(ToString::to_string).collect();
         self.world().check_at_rest(&windows);
+        // Twice: the evidence of what the first one gives up is kept for its retention.
+        for _ in 0..2 {
+            self.world().clock += 100 * DAY;
+            self.alone(Program::Collect);
+        }
+        self.world().check_collected();
         for window in self.windows.clone() {
             self.alone(Program::Read(window));
         }
+        self.world().check_at_rest(&windows);
     }
 
     /// Runs one process without faults and without anybody else; it must succeed.

@@ -223,7 +223,11 @@ impl ObjectStore for SimStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        let change = Change::Copy { from: from.to_string(), is_create: options.mode == CopyMode::Create };
+        let is_create = options.mode == CopyMode::Create;
+        if is_create && !self.world().has_copy_if_absent {
+            return Err(Error::NotSupported { source: "no copy-if-absent".into() });
+        }
+        let change = Change::Copy { from: from.to_string(), is_create };
         self.write(Operation::Copy, to.as_ref(), change).await.map(|_| ())
     }
 }

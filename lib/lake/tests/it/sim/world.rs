@@ -22,6 +22,8 @@ pub(crate) struct Object {
     pub(crate) sha256: String,
     pub(crate) version: u64,
     pub(crate) written: u64,
+    /// When the call that wrote it began.
+    pub(crate) begun: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -121,12 +123,13 @@ pub(crate) struct Actor {
     /// The only window it may write to.
     pub(crate) window: Option<String>,
     pub(crate) is_dead: bool,
-    /// Faults of creates, which the ledger absorbs, and of everything else.
+    /// Faults of creates and copies, which the ledger absorbs, and of everything else.
     pub(crate) faults: (u32, u32),
     /// The store's time when its present call began.
     pub(crate) call_began: u64,
-    /// The epoch it works on.
+    /// The epoch it works on, and as which attempt.
     pub(crate) epoch: Option<u64>,
+    pub(crate) attempt: Option<String>,
     /// The view it sets: 0 live, 1 manifest.
     pub(crate) setting: Option<(usize, String)>,
 }
@@ -158,6 +161,12 @@ pub(crate) struct World {
     pub(crate) page: usize,
     /// What garbage collection is told to keep superseded files for, in seconds.
     pub(crate) retention: u64,
+    /// What it is told before it gives up an undecided attempt, in seconds.
+    pub(crate) undecided_after: u64,
+    /// Whether the symlink manifest is set too.
+    pub(crate) has_manifests: bool,
+    /// Whether the store can copy to a key only if it is absent.
+    pub(crate) has_copy_if_absent: bool,
     pub(crate) objects: BTreeMap<String, Object>,
     pub(crate) model: Model,
     pub(crate) actors: Vec<Actor>,
@@ -180,6 +189,9 @@ impl World {
             odds: Odds::default(),
             page: 1000,
             retention: 30 * DAY,
+            undecided_after: DAY,
+            has_manifests: true,
+            has_copy_if_absent: true,
             objects: BTreeMap::new(),
             model: Model::default(),
             actors: Vec::new(),
@@ -232,7 +244,7 @@ impl World {
         if !note.is_empty() {
             self.coverage.count(note);
             let faults = &mut self.actors[actor].faults;
-            *(if operation == Operation::Create { &mut faults.0 } else { &mut faults.1 }) += 1;
+            *(if matches!(operation, Operation::Create | Operation::Copy) { &mut faults.0 } else { &mut faults.1 }) += 1;
         }
         self.actors[actor].is_dead = fate.answer == Answer::Dead;
         self.note(actor, operation.name(), key, note);
@@ -302,7 +314,7 @@ impl World {
         };
         self.versions += 1;
         let sha256 = sha256_hex(&bytes);
-        let object = Object { bytes, sha256, version: self.versions, written: self.clock };
+        let object = Object { bytes, sha256, version: self.versions, written: self.clock, begun: write.begun };
         self.check_write(write, &object);
         self.objects.insert(write.key.clone(), object);
         true
