@@ -228,7 +228,7 @@ async fn produce(context: &Context, window: &PartitionWindow) -> Result<()> {
     let path = Path::parse(format!("raw/flights/{window}/{name}.csv")).unwrap();
     let options = PutOptions { mode: PutMode::Overwrite, ..PutOptions::default() };
     // The producer's failures are its own.
-    let _ = store.put_opts(&path, PutPayload::from_bytes(Bytes::from(format!("row {number}\n"))), options).await;
+    let _ = store.put_opts(&path, PutPayload::from_bytes(Bytes::from(format!("row {number:020}\n"))), options).await;
     context.world().coverage.count("raw files delivered");
     Ok(())
 }

@@ -62,7 +62,10 @@ impl World {
     /// What a write may do when it takes effect.
     pub(crate) fn check_write(&mut self, write: &Write, object: &Object) {
         match Name::of(&write.key) {
-            Name::Raw { .. } => self.raw_writes += 1,
+            Name::Raw { .. } => {
+                self.raw_writes += 1;
+                self.raw_versions.insert((write.key.clone(), object.version), object.sha256.clone());
+            }
             Name::Register { window, epoch, kind: Register::Claim } => self.check_claim(&window, epoch, object),
             Name::Register { window, epoch, kind: Register::Staged } => self.check_staged(&window, epoch, object),
             Name::Register { window, epoch, kind: Register::Check } => self.check_check(&window, epoch, object),

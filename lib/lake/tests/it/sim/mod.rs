@@ -108,19 +108,20 @@ fn any_schedule_keeps_every_invariant() {
         return assert!(failure.is_none(), "{}", failure.unwrap());
     }
     let schedules = setting("WINDROW_SIM_SCHEDULES").unwrap_or(DEFAULT_SCHEDULES);
-    let (next, total) = (AtomicU64::new(0), Mutex::new((Coverage::default(), None::<(u64, String)>)));
+    let (next, end) = (AtomicU64::new(0), AtomicU64::new(schedules));
+    let total = Mutex::new((Coverage::default(), None::<(u64, String)>));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= schedules {
+            if seed >= end.load(Ordering::Relaxed) {
                 break;
             }
             let (coverage, failure) = simulate(seed);
             let mut total = total.lock().unwrap();
             total.0.merge(&coverage);
             if let Some(failure) = failure {
-                // The lowest seed is told, whichever thread is first.
-                next.store(schedules, Ordering::Relaxed);
+                // Lower seeds go on: the lowest one that fails is told, whichever thread is first.
+                end.fetch_min(seed, Ordering::Relaxed);
                 if total.1.as_ref().is_none_or(|(lowest, _)| seed < *lowest) {
                     total.1 = Some((seed, failure));
                 }

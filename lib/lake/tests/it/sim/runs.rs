@@ -136,6 +136,10 @@ async fn read(context: &Context, inputs: &[RawInput], raw_writes: u64) -> Result
         let mut world = context.world();
         let is_excused = world.raw_writes != raw_writes || world.actors[context.actor].faults != before;
         world.require(read.is_ok() || is_excused, "no false failure", || format!("{} cannot be read", input.key));
+        let version = input.etag.as_deref().and_then(|etag| etag.trim_matches(['"', 'v']).parse().ok()).unwrap_or(0);
+        let listed = world.raw_versions.get(&(input.key.clone(), version)).cloned();
+        let is_pinned = read.as_ref().is_ok_and(|bytes| listed == Some(sha256_hex(bytes)));
+        world.require(read.is_err() || is_pinned, "I9", || format!("{} is read as another version than listed", input.key));
         drop(world);
         contents.push(read?);
     }

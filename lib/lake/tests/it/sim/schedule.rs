@@ -55,7 +55,7 @@ impl Schedule {
             kill: rng.pick(&[0, 0, 2, 10, 20]),
             jump: rng.pick(&[0, 2, 10, 40]),
         };
-        world.page = rng.pick(&[1, 2, 3, 5, 1000, 1000]);
+        world.page = rng.pick(&[2, 4, 7, 1000, 1000, 1000]);
         world.retention = rng.pick(&[7, 10, 30]) * DAY;
         world.undecided_after = rng.pick(&[60, DAY, 3 * DAY]);
         world.has_manifests = rng.chance(400);
@@ -78,7 +78,7 @@ impl Schedule {
         let mut world = self.world.lock().unwrap();
         for window in &self.windows {
             let key = format!("raw/flights/{window}/0.csv");
-            let change = Change::Overwrite(Bytes::from(format!("first row of {window}\n")));
+            let change = Change::Overwrite(Bytes::from(format!("row {:020}\n", 0)));
             world.perform(&Write { actor: producer, key, change, begun: 0 });
         }
     }

@@ -175,6 +175,8 @@ pub(crate) struct World {
     /// The first invariant that did not hold, and how.
     pub(crate) violation: Option<(&'static str, String)>,
     pub(crate) raw_writes: u64,
+    /// The digest of every version of every raw file.
+    pub(crate) raw_versions: BTreeMap<(String, u64), String>,
     versions: u64,
     granted: Option<usize>,
     late: Vec<(u64, Write)>,
@@ -199,6 +201,7 @@ impl World {
             coverage: Coverage::default(),
             violation: None,
             raw_writes: 0,
+            raw_versions: BTreeMap::new(),
             versions: 0,
             granted: None,
             late: Vec::new(),
