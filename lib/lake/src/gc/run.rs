@@ -175,3 +175,30 @@ impl LakeTable {
 fn is_garbage(fate: Fate) -> bool {
     matches!(fate, Fate::Garbage(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_never_garbage_is_refused_before_anything_is_deleted() {
+        let lake = Lake::in_memory();
+        let table = lake.create_table(&"clean.flights".parse().unwrap(), &"day".parse().unwrap(), "uuid").await.unwrap();
+        let temp = Key::CreateTemp { nonce: 1 };
+        lake.create(&lake.writable(&temp).unwrap(), &bytes::Bytes::new()).await.unwrap();
+        let window: PartitionWindow = "2013-01-01".parse().unwrap();
+        let (name, column) = (table.name().clone(), table.column().clone());
+        for key in [
+            Key::Format(name.clone()),
+            Key::Register { table: name.clone(), window, epoch: Epoch::FIRST, kind: windrow_core::layout::RegisterKind::Claim },
+            Key::LiveView(name.clone(), column.clone(), window),
+            Key::SymlinkManifest(name.clone(), column.clone(), window),
+        ] {
+            let refused = lake.delete_garbage(vec![temp.clone(), key]).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Internal);
+        }
+        assert!(lake.get_bytes(&temp.to_string()).await.is_ok() && lake.table(&name).await.unwrap().is_some());
+        lake.delete_garbage(vec![temp.clone(), temp.clone()]).await.unwrap();
+        assert!(lake.get_bytes(&temp.to_string()).await.is_err());
+    }
+}

@@ -1,6 +1,10 @@
 //! The lake's one integration binary: the contract every store must keep, and what happens when it does not.
 
 #[cfg(test)]
+mod aging;
+#[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod discovery;
@@ -9,7 +13,15 @@ mod fault;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod gc;
+#[cfg(test)]
+mod manifest;
+#[cfg(test)]
 mod races;
+#[cfg(test)]
+mod reconcile;
+#[cfg(test)]
+mod rollback;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
