@@ -86,10 +86,7 @@ impl Program {
 
 async fn reconcile(context: &Context, windows: &[PartitionWindow]) -> Result<()> {
     let table = context.open().await?;
-    for window in windows {
-        context.project(&table, window).await?;
-    }
-    Ok(())
+    context.reconcile(&table, windows).await
 }
 
 /// Resolves, reads every file later, and once more: what was resolved never goes back.
@@ -195,11 +192,12 @@ async fn collect(context: &Context) -> Result<()> {
             undecided_after: Duration::from_secs(world.undecided_after),
         }
     };
-    let plan = context.call("plan gc", &[], context.lake.plan_gc(&policy, None)).await?;
+    let catalog = context.catalog();
+    let plan = context.call("plan gc", &[], context.lake.plan_gc(&policy, Some(&catalog))).await?;
     judge_plan(context, plan.foreign.len(), plan.skipped.len());
     let times = if context.chance(300) { 2 } else { 1 };
     for _ in 0..times {
-        let report = context.call("run gc", &[], context.lake.run_gc(&plan, &policy, None)).await?;
+        let report = context.call("run gc", &[], context.lake.run_gc(&plan, &policy, Some(&catalog))).await?;
         judge_plan(context, 0, report.skipped.len());
         let mut world = context.world();
         world.coverage.count("gc: runs");

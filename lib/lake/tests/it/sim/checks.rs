@@ -76,6 +76,7 @@ impl World {
                 self.require(is_old_or_new, "I17", || format!("the live view of {window} holds what no epoch published"));
             }
             Name::Manifest { .. } => self.coverage.count("manifests written"),
+            Name::Catalog { .. } => self.coverage.count("catalog locations written"),
             Name::Part { .. } => self.coverage.count("parts written"),
             Name::Quarantine { .. } => self.coverage.count("evidence written"),
             Name::Format | Name::Clock | Name::Foreign => {}
@@ -224,8 +225,8 @@ impl World {
                 self.coverage.count("gc: parts deleted");
                 let may = self.may_delete_part(&window, epoch, &attempt);
                 self.require(may.is_ok(), "I13", || format!("{key} is deleted: {}", may.unwrap_err()));
-                let is_viewed = self.is_in_manifest(&window, key);
-                self.require(!is_viewed, "I13", || format!("{key} is deleted, and the symlink manifest points there"));
+                let is_viewed = self.is_viewed(1, &window, key) || self.is_viewed(2, &window, key);
+                self.require(!is_viewed, "I13", || format!("{key} is deleted, and a view points there"));
             }
             Name::Quarantine { window, epoch, .. } => {
                 self.coverage.count("gc: evidence deleted");
@@ -264,11 +265,12 @@ impl World {
         }
     }
 
-    /// Whether the manifest names a file, unless who set it was stalled for longer than the retention while he did.
-    fn is_in_manifest(&self, window: &str, part: &str) -> bool {
-        let Some(manifest) = self.objects.get(&keys::manifest(window)) else { return false };
-        let is_overdue = manifest.written - manifest.begun >= self.retention;
-        !is_overdue && String::from_utf8_lossy(&manifest.bytes).contains(part)
+    /// Whether a view points at a file, unless who set it was stalled for longer than the retention while he did.
+    fn is_viewed(&self, view: usize, window: &str, part: &str) -> bool {
+        let Some(object) = self.objects.get(&keys::view_of(view, window)) else { return false };
+        let is_overdue = object.written - object.begun >= self.retention;
+        let pointer = part.rsplit_once('/').map_or(part, |(folder, _)| folder);
+        !is_overdue && String::from_utf8_lossy(&object.bytes).contains(pointer)
     }
 
     fn is_copied_again(&self, write: &Write) -> bool {
@@ -285,13 +287,9 @@ fn is_collectable(name: &Name) -> bool {
 
 /// What holds between writes.
 impl World {
-    pub(crate) fn view_key(view: usize, window: &str) -> String {
-        if view == 0 { keys::view(window) } else { keys::manifest(window) }
-    }
-
     /// A view that nobody sets at the moment is the head.
     pub(crate) fn check_view(&mut self, view: usize, window: &str) {
-        let key = World::view_key(view, window);
+        let key = keys::view_of(view, window);
         let decider = self.model.decider(window);
         let files = match decider {
             Some(decider) if decider.is_published => self.model.window(window).files(decider.epoch).to_vec(),
@@ -303,6 +301,7 @@ impl World {
             (Some(object), [(_, sha256)], 0) => object.sha256 == *sha256,
             (None, [_, _, ..], 0) => true,
             (Some(object), [_, ..], 1) => is_manifest_of(&object.bytes, &files),
+            (Some(object), [(key, _), ..], 2) => is_location_of(&object.bytes, key),
             _ => false,
         };
         let found = found.map(|object| String::from_utf8_lossy(&object.bytes).into_owned());
@@ -322,10 +321,8 @@ impl World {
                 let is_whole = self.objects.get(key).is_some_and(|object| object.sha256 == *sha256);
                 self.require(is_whole, "I1", || format!("{key} of the head is missing or other"));
             }
-            self.check_view(0, window);
-            if self.has_manifests {
-                self.check_view(1, window);
-            }
+            let views = if self.has_all_views { 3 } else { 1 };
+            (0..views).for_each(|view| self.check_view(view, window));
         }
     }
 
@@ -341,6 +338,12 @@ impl World {
         let left: Vec<String> = self.objects.keys().filter(|key| !is_kept(key)).cloned().collect();
         self.require(left.is_empty(), "gc is complete", || format!("garbage collection left {left:?}"));
     }
+}
+
+/// The folder of the attempt, which holds the head's files and nothing else.
+fn is_location_of(bytes: &[u8], key: &str) -> bool {
+    let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+    String::from_utf8_lossy(bytes).trim_end_matches('/').ends_with(folder)
 }
 
 /// One line a file, each ending in the file's key.

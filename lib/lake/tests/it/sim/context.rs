@@ -3,13 +3,18 @@
 use std::sync::{Arc, MutexGuard};
 
 use windrow_core::{Attempt, Epoch, ErrorKind, PartitionWindow, Result};
-use windrow_lake::{Head, Lake, LakeTable, ManifestState, RetryPolicy, ViewState};
+use windrow_lake::{
+    CatalogState, Head, Lake, LakeTable, ManifestState, PartitionCatalog, RetryPolicy, ViewChange, ViewState, Views,
+};
 
-use super::keys::TABLE;
+use super::catalog::SimCatalog;
+use super::keys::{self, TABLE};
 use super::model::Decider;
 use super::store::SimStore;
 use super::world::{Shared, World};
 
+/// Where the readers of manifests and catalogs find the lake.
+const BASE: &str = "s3://lake";
 const DATASET: &str = "0190a0b0-c0d0-7000-8000-000000000001";
 
 /// How many faults of creates the ledger must absorb in one call: one less than its tries.
@@ -123,16 +128,8 @@ impl Context {
         });
     }
 
-    /// Sets the views.
+    /// Sets the views of a window one by one, as a run does.
     pub(crate) async fn project(&self, table: &LakeTable, window: &PartitionWindow) -> Result<()> {
-        self.project_live(table, window).await?;
-        if self.world().has_manifests {
-            self.project_manifest(table, window).await?;
-        }
-        Ok(())
-    }
-
-    async fn project_live(&self, table: &LakeTable, window: &PartitionWindow) -> Result<()> {
         let before = self.view_begins(0, window);
         let state = self.call("project", &[], table.project_live(window)).await;
         let found = state.as_ref().ok().map(|state| match state {
@@ -140,12 +137,17 @@ impl Context {
             ViewState::Current { epoch, .. } | ViewState::SeveralFiles { epoch, .. } => Some(*epoch),
         });
         self.view_ends(0, window, found.map(|found| (before, found)));
-        state.map(|_| ())
+        state?;
+        if self.world().has_all_views {
+            self.project_manifest(table, window).await?;
+            self.project_catalog(table, window).await?;
+        }
+        Ok(())
     }
 
     async fn project_manifest(&self, table: &LakeTable, window: &PartitionWindow) -> Result<()> {
         let before = self.view_begins(1, window);
-        let state = self.call("project manifest", &[], table.project_manifest(window, "s3://lake")).await;
+        let state = self.call("project manifest", &[], table.project_manifest(window, BASE)).await;
         let found = state.as_ref().ok().map(|state| match state {
             ManifestState::NotPublished => None,
             ManifestState::Current { epoch, .. } => Some(*epoch),
@@ -154,23 +156,79 @@ impl Context {
         state.map(|_| ())
     }
 
+    async fn project_catalog(&self, table: &LakeTable, window: &PartitionWindow) -> Result<()> {
+        let before = self.view_begins(2, window);
+        let catalog = self.catalog();
+        let state = self.call("project catalog", &[], table.project_catalog(window, &catalog, BASE)).await;
+        let found = state.as_ref().ok().map(|state| match state {
+            CatalogState::NotPublished => None,
+            CatalogState::Current { epoch, .. } => Some(*epoch),
+        });
+        self.view_ends(2, window, found.map(|found| (before, found)));
+        state.map(|_| ())
+    }
+
+    pub(crate) fn catalog(&self) -> SimCatalog {
+        SimCatalog(SimStore::new(Arc::clone(&self.shared), self.actor))
+    }
+
+    /// Brings all views of all windows to their heads in one call; what fails is told beside the rest.
+    pub(crate) async fn reconcile(&self, table: &LakeTable, windows: &[PartitionWindow]) -> Result<()> {
+        let count = if self.world().has_all_views { 3 } else { 1 };
+        let all: Vec<(usize, PartitionWindow)> =
+            windows.iter().flat_map(|window| (0..count).map(move |view| (view, *window))).collect();
+        for (view, window) in &all {
+            self.view_begins(*view, window);
+        }
+        let catalog = self.catalog();
+        let views = Views {
+            live: true,
+            manifest: (count == 3).then_some(BASE),
+            catalog: (count == 3).then_some((&catalog as &dyn PartitionCatalog, BASE)),
+        };
+        let (began, before) = {
+            let world = self.world();
+            (world.clock, world.actors[self.actor].faults)
+        };
+        let result = self.call("reconcile", &[], table.reconcile(&views)).await;
+        let changes = result.as_ref().map_or(&[][..], Vec::as_slice);
+        for (view, window) in &all {
+            let own = changes.iter().find(|one| (one.view as usize, one.window) == (*view, *window));
+            let is_ok = own.is_some_and(|one| !matches!(one.change, ViewChange::Failed(_)));
+            self.view_is_set(*view, window, is_ok);
+        }
+        let mut world = self.world();
+        let is_excused = world.actors[self.actor].faults != before || world.clock - began >= world.retention;
+        for one in changes {
+            let is_good = !matches!(one.change, ViewChange::Failed(_)) || is_excused;
+            world.require(is_good, "no false failure", || format!("{one:?}"));
+            let is_known = !matches!(one.change, ViewChange::Foreign(_));
+            world.require(is_known, "I19", || format!("a view of a window with a ledger counts as foreign: {one:?}"));
+        }
+        result.map(|_| ())
+    }
+
     fn view_begins(&self, view: usize, window: &PartitionWindow) -> Option<Decider> {
         let mut world = self.world();
         let name = window.to_string();
-        let is_dirty = world.is_on_its_way(&World::view_key(view, &name));
+        let is_dirty = world.is_on_its_way(&keys::view_of(view, &name));
         world.model.window(&name).view_begins(view, is_dirty);
-        world.actors[self.actor].setting = Some((view, name.clone()));
+        world.actors[self.actor].setting.push((view, name.clone()));
         world.model.decider(&name)
     }
 
     fn view_ends(&self, view: usize, window: &PartitionWindow, found: Option<(Option<Decider>, Option<Epoch>)>) {
+        if let Some((before, found)) = found {
+            self.judge_epoch(&mut self.world(), "projecting", &window.to_string(), before, found);
+        }
+        self.view_is_set(view, window, found.is_some());
+    }
+
+    fn view_is_set(&self, view: usize, window: &PartitionWindow, is_ok: bool) {
         let mut world = self.world();
         let name = window.to_string();
-        world.actors[self.actor].setting = None;
-        if let Some((before, found)) = found {
-            self.judge_epoch(&mut world, "projecting", &name, before, found);
-        }
-        if world.model.window(&name).view_ends(view, found.is_some()) {
+        world.actors[self.actor].setting.retain(|own| *own != (view, name.clone()));
+        if world.model.window(&name).view_ends(view, is_ok) {
             world.coverage.count("views compared with the head");
             world.check_view(view, &name);
         }

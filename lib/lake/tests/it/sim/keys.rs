@@ -41,6 +41,10 @@ pub(crate) enum Name {
     Manifest {
         window: String,
     },
+    /// The catalog's entry of a window.
+    Catalog {
+        window: String,
+    },
     /// What garbage collection reads the store's time from.
     Clock,
     Foreign,
@@ -54,14 +58,15 @@ impl Name {
     pub(crate) fn window(&self) -> Option<&str> {
         match self {
             Name::Raw { window } | Name::Register { window, .. } | Name::Part { window, .. } => Some(window),
-            Name::Quarantine { window, .. } | Name::View { window } | Name::Manifest { window } => Some(window),
+            Name::Quarantine { window, .. } | Name::View { window } => Some(window),
+            Name::Manifest { window } | Name::Catalog { window } => Some(window),
             Name::Format | Name::Clock | Name::Foreign => None,
         }
     }
 
     /// Views are the only keys that may be written twice.
     pub(crate) fn is_view(&self) -> bool {
-        matches!(self, Name::View { .. } | Name::Manifest { .. })
+        matches!(self, Name::View { .. } | Name::Manifest { .. } | Name::Catalog { .. })
     }
 }
 
@@ -75,6 +80,15 @@ pub(crate) fn view(window: &str) -> String {
 
 pub(crate) fn manifest(window: &str) -> String {
     format!("symlink/clean/flights/day={window}/manifest")
+}
+
+pub(crate) fn catalog(window: &str) -> String {
+    format!("catalog/clean/flights/{window}")
+}
+
+/// The key of the live view, the manifest or the catalog's entry of a window.
+pub(crate) fn view_of(number: usize, window: &str) -> String {
+    [view, manifest, catalog][number](window)
 }
 
 pub(crate) fn evidence(window: &str, epoch: u64, attempt: &str) -> String {
@@ -117,6 +131,7 @@ fn name(key: &str) -> Option<Name> {
         ["symlink", "clean", "flights", partition, "manifest"] => {
             Some(Name::Manifest { window: day(partition.strip_prefix("day=")?)? })
         }
+        ["catalog", "clean", "flights", window] => Some(Name::Catalog { window: day(window)? }),
         _ => None,
     }
 }

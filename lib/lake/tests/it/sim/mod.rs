@@ -7,6 +7,7 @@
 //!   [`context`] judges every call, [`checks`] every write, against the [`model`].
 
 mod actors;
+mod catalog;
 mod checks;
 mod context;
 mod coverage;
@@ -28,6 +29,7 @@ const DEFAULT_SCHEDULES: u64 = 3_000;
 
 /// What must have happened at least once, or the simulation has stopped exercising it.
 const WANTED: &[&str] = &[
+    "catalog locations written",
     "clock jumps",
     "copy",
     "create",

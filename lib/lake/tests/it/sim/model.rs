@@ -64,8 +64,8 @@ pub(crate) struct Window {
     pub(crate) epochs: BTreeMap<u64, Epoch>,
     /// What was offered as an outcome, by epoch and decision: retries must offer the same bytes.
     pub(crate) offered: BTreeMap<(u64, String), String>,
-    /// The live view and the manifest.
-    batches: [Batch; 2],
+    /// The live view, the manifest and the catalog.
+    batches: [Batch; 3],
 }
 
 #[derive(Clone, Debug, Default)]

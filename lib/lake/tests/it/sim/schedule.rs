@@ -58,7 +58,7 @@ impl Schedule {
         world.page = rng.pick(&[2, 4, 7, 1000, 1000, 1000]);
         world.retention = rng.pick(&[7, 10, 30]) * DAY;
         world.undecided_after = rng.pick(&[60, DAY, 3 * DAY]);
-        world.has_manifests = rng.chance(400);
+        world.has_all_views = rng.chance(400);
         world.has_copy_if_absent = rng.chance(500);
         let count = rng.pick(&[1, 1, 2, 3]);
         let windows: Vec<PartitionWindow> = (1..=count).map(|day| format!("2013-01-{day:02}").parse().unwrap()).collect();
@@ -152,7 +152,7 @@ impl Schedule {
             call_began: 0,
             epoch: None,
             attempt: None,
-            setting: None,
+            setting: Vec::new(),
         });
         world.note(actor, program.name(), "", "starts");
         actor

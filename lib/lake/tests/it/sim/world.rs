@@ -130,8 +130,8 @@ pub(crate) struct Actor {
     /// The epoch it works on, and as which attempt.
     pub(crate) epoch: Option<u64>,
     pub(crate) attempt: Option<String>,
-    /// The view it sets: 0 live, 1 manifest.
-    pub(crate) setting: Option<(usize, String)>,
+    /// The views it sets, by number and window: 0 live, 1 manifest, 2 catalog.
+    pub(crate) setting: Vec<(usize, String)>,
 }
 
 /// How often in a thousand turns.
@@ -163,8 +163,8 @@ pub(crate) struct World {
     pub(crate) retention: u64,
     /// What it is told before it gives up an undecided attempt, in seconds.
     pub(crate) undecided_after: u64,
-    /// Whether the symlink manifest is set too.
-    pub(crate) has_manifests: bool,
+    /// Whether the symlink manifest and the catalog are set too.
+    pub(crate) has_all_views: bool,
     /// Whether the store can copy to a key only if it is absent.
     pub(crate) has_copy_if_absent: bool,
     pub(crate) objects: BTreeMap<String, Object>,
@@ -192,7 +192,7 @@ impl World {
             page: 1000,
             retention: 30 * DAY,
             undecided_after: DAY,
-            has_manifests: true,
+            has_all_views: true,
             has_copy_if_absent: true,
             objects: BTreeMap::new(),
             model: Model::default(),
@@ -325,7 +325,7 @@ impl World {
 
     /// An actor is gone: whatever it was about stays as it is.
     pub(crate) fn bury(&mut self, actor: usize) {
-        if let Some((view, window)) = self.actors[actor].setting.take() {
+        for (view, window) in std::mem::take(&mut self.actors[actor].setting) {
             self.model.window(&window).view_ends(view, false);
         }
     }
