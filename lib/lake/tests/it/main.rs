@@ -33,6 +33,8 @@ mod s3_answers_lake;
 #[cfg(test)]
 mod s3_answers_proxy;
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod views;
