@@ -5,6 +5,7 @@
 //! {lake}/store/{layer}/{dataset}/ledger/{window}/{epoch}.{claim|staged|check|outcome}.json
 //! {lake}/store/{layer}/{dataset}/data/{column}={window}/e{epoch}-{attempt}/part-{nnnnn}-{sha256:16}.parquet
 //! {lake}/store/tmp/create/{nonce:16}                                          an object before it is complete, local lakes only
+//! {lake}/store/tmp/clock/{nonce:16}                                           asks the store what time it is, deleted at once
 //! {lake}/store/tmp/{layer}/{dataset}/{window}/{epoch}-{attempt}-{nonce:16}    a view on its way, local lakes only
 //! {lake}/quarantine/{layer}/{dataset}/{window}/{epoch}-{attempt}/{evidence.json|rejects.parquet}
 //! {lake}/{layer}/{dataset}/{column}={window}/part-00000.parquet     the live view
@@ -31,6 +32,9 @@ use crate::window::PartitionWindow;
 
 /// The folder of the producers' files; read, never written.
 pub const RAW_PREFIX: &str = "raw/";
+
+/// The folders that hold everything windrow writes.
+pub const OUTPUT_PREFIXES: [&str; 5] = ["store/", "quarantine/", "symlink/", "clean/", "curated/"];
 
 /// The name of a partition column as it stands in paths: `^[A-Za-z][A-Za-z0-9_]{0,62}$`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -222,6 +226,11 @@ pub enum Key {
         /// Tells apart all writers of the lake.
         nonce: u64,
     },
+    /// An object that is written to read the store's time off it, and deleted at once.
+    ClockProbe {
+        /// Tells apart all who ask.
+        nonce: u64,
+    },
 }
 
 impl fmt::Display for Key {
@@ -237,12 +246,13 @@ impl fmt::Display for Key {
             }
             Key::LiveView(table, column, window) => write!(f, "{}{column}={window}/part-00000.parquet", view_prefix(table)),
             Key::SymlinkManifest(table, column, window) => {
-                write!(f, "symlink/{}/{}/{column}={window}/manifest", table.layer, table.dataset)
+                write!(f, "{}{column}={window}/manifest", symlink_prefix(table))
             }
             Key::ViewTemp { table, window, epoch, attempt, nonce } => {
                 write!(f, "store/tmp/{}/{}/{window}/{epoch}-{attempt}-{nonce:016x}", table.layer, table.dataset)
             }
             Key::CreateTemp { nonce } => write!(f, "store/tmp/create/{nonce:016x}"),
+            Key::ClockProbe { nonce } => write!(f, "store/tmp/clock/{nonce:016x}"),
         }
     }
 }
@@ -253,6 +263,7 @@ impl Key {
         let segments: Vec<&str> = text.split('/').collect();
         match segments.as_slice() {
             ["store", "tmp", "create", nonce] => Some(Key::CreateTemp { nonce: parse_nonce(nonce)? }),
+            ["store", "tmp", "clock", nonce] => Some(Key::ClockProbe { nonce: parse_nonce(nonce)? }),
             ["store", "tmp", layer, dataset, window, name] => {
                 let (attempt, nonce) = name.rsplit_once('-')?;
                 let ((epoch, attempt), nonce) = (parse_attempt_dir(attempt)?, parse_nonce(nonce)?);
@@ -318,6 +329,16 @@ pub fn window_ledger_prefix(table: &Table, window: &PartitionWindow) -> String {
     format!("{}{window}/", ledger_prefix(table))
 }
 
+/// The folder of one window's data files, of all attempts.
+pub fn window_data_prefix(table: &Table, column: &PartitionColumn, window: &PartitionWindow) -> String {
+    format!("{}data/{column}={window}/", table_prefix(table))
+}
+
+/// The last segment of [`attempt_prefix`]: it occurs in the location of no other attempt.
+pub fn attempt_folder(epoch: Epoch, attempt: &Attempt) -> String {
+    format!("e{epoch}-{attempt}")
+}
+
 /// The folder of one attempt's data files.
 pub fn attempt_prefix(
     table: &Table,
@@ -326,12 +347,22 @@ pub fn attempt_prefix(
     epoch: Epoch,
     attempt: &Attempt,
 ) -> String {
-    format!("{}data/{column}={window}/e{epoch}-{attempt}/", table_prefix(table))
+    format!("{}{}/", window_data_prefix(table, column, window), attempt_folder(epoch, attempt))
 }
 
 /// The folder of a table's quarantine.
 pub fn quarantine_prefix(table: &Table) -> String {
     format!("quarantine/{}/{}/", table.layer, table.dataset)
+}
+
+/// The folder of one window's quarantine.
+pub fn window_quarantine_prefix(table: &Table, window: &PartitionWindow) -> String {
+    format!("{}{window}/", quarantine_prefix(table))
+}
+
+/// The folder of a table's symlink manifests: `symlink/{layer}/{dataset}/`.
+pub fn symlink_prefix(table: &Table) -> String {
+    format!("symlink/{}/{}/", table.layer, table.dataset)
 }
 
 /// The folder of a table's live view: `{layer}/{dataset}/`.

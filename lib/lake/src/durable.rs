@@ -1,6 +1,7 @@
 //! The local store with a create that is whole or absent, also after a power cut.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use windrow_core::layout::Key;
@@ -36,16 +37,27 @@ impl DurableStore {
     }
 
     async fn create(&self, location: &Path, payload: PutPayload) -> Result<PutResult> {
+        let parts: Vec<Bytes> = payload.into_iter().collect();
+        self.put_whole(location, move |root, key, names| root.create(key, &parts, names)).await?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    /// Runs what makes a file in one step, with free names for the file on its way.
+    async fn put_whole(
+        &self,
+        location: &Path,
+        work: impl FnOnce(&LocalRoot, &str, &mut dyn Iterator<Item = String>) -> io::Result<()> + Send + 'static,
+    ) -> Result<()> {
         let (root, nonce, key) = (self.root.clone(), self.nonce.clone(), location.to_string());
         let shown = key.clone();
         let work = move || {
-            let parts: Vec<Bytes> = payload.into_iter().collect();
-            let names = (0..MAX_NAMES).map(|_| Key::CreateTemp { nonce: nonce.fetch_add(1, Ordering::Relaxed) }.to_string());
-            root.create(&key, &parts, names)
+            let mut names = (0..MAX_NAMES).map(|_| Key::CreateTemp { nonce: nonce.fetch_add(1, Ordering::Relaxed) }.to_string());
+            work(&root, &key, &mut names)
         };
         let done = tokio::task::spawn_blocking(work).await?;
-        done.map(|()| PutResult { e_tag: None, version: None }).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: shown, source: Box::new(error) },
+        done.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::AlreadyExists { path: shown, source: Box::new(error) },
+            io::ErrorKind::NotFound => Error::NotFound { path: shown, source: Box::new(error) },
             _ => Error::Generic { store: "local disk", source: Box::new(error) },
         })
     }
@@ -91,7 +103,13 @@ impl ObjectStore for DurableStore {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        match options.mode {
+            CopyMode::Create => {
+                let source = from.to_string();
+                self.put_whole(to, move |root, key, names| root.copy(&source, key, names)).await
+            }
+            CopyMode::Overwrite => self.inner.copy_opts(from, to, options).await,
+        }
     }
 }
 

@@ -32,19 +32,25 @@
 //! # }
 //! ```
 
+mod catalog;
 mod classify;
 mod discovery;
 mod durable;
+mod gc;
 mod history;
 mod ledger;
+mod live;
 mod local;
+mod manifest;
 mod pinned;
 mod projection;
 mod publish;
 mod put_once;
 mod quarantine;
+mod reconcile;
 mod refusal;
 mod resolve;
+mod rollback;
 mod s3;
 mod s3_location;
 mod store;
@@ -52,15 +58,19 @@ mod table;
 mod traffic;
 mod upload;
 
+pub use catalog::{CatalogState, PartitionCatalog};
 pub use classify::error_from_read;
 pub use discovery::{Discovery, RawInput};
+pub use gc::{GcForeign, GcItem, GcPlan, GcReport, GcSkipped, Tally};
 pub use history::{EpochRegisters, EpochState};
 pub use ledger::{ClaimRequest, Claimed, Output};
+pub use live::ViewState;
+pub use manifest::ManifestState;
 pub use pinned::PinnedReader;
-pub use projection::ViewState;
 pub use publish::PassedCheck;
 pub use put_once::{PutOnce, RetryPolicy};
 pub use quarantine::QuarantineEntry;
+pub use reconcile::{Reconciled, ViewChange, ViewKind, Views};
 pub use resolve::{Head, HeadFile};
 pub use s3::{S3Encryption, S3Patience, S3Settings};
 pub use s3_location::S3Location;
@@ -68,3 +78,4 @@ pub use store::Lake;
 pub use table::LakeTable;
 pub use traffic::{FailedRequest, Observer, Traffic};
 pub use windrow_core::layout::Key;
+pub use windrow_core::ledger::{GcPolicy, GcReason};

@@ -59,6 +59,20 @@ impl LocalRoot {
     /// Creates a file with all its bytes in one step that survives a power cut: written and flushed under one of the
     /// free names of `temps`, then linked to its own. A file that exists is left alone, with `AlreadyExists`.
     pub(crate) fn create(&self, key: &str, parts: &[Bytes], temps: impl Iterator<Item = String>) -> io::Result<()> {
+        self.create_with(key, temps, |file| parts.iter().try_for_each(|part| file.write_all(part)))
+    }
+
+    /// Creates a file with the bytes of another, in the same way. It is a file of its own and no link.
+    pub(crate) fn copy(&self, source: &str, key: &str, temps: impl Iterator<Item = String>) -> io::Result<()> {
+        self.create_with(key, temps, |file| io::copy(&mut File::open(self.file(source))?, file).map(|_| ()))
+    }
+
+    fn create_with(
+        &self,
+        key: &str,
+        temps: impl Iterator<Item = String>,
+        fill: impl Fn(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let target = self.file(key);
         for temp in temps {
             let staging = self.file(&temp);
@@ -69,7 +83,7 @@ impl LocalRoot {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 opened => opened?,
             };
-            let written = parts.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all());
+            let written = fill(&mut file).and_then(|()| file.sync_all());
             let linked = written.and_then(|()| fs::hard_link(&staging, &target));
             // What stays behind when this fails, or after a kill, is never read and can be removed at any time.
             let _ = fs::remove_file(&staging);
@@ -110,6 +124,11 @@ impl LocalRoot {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("cannot remove the view", view, error)),
             _ => Ok(()),
         }
+    }
+
+    /// Removes a folder that holds nothing. One that holds something stays; why it does is of no interest.
+    pub(crate) fn remove_empty_folder(&self, folder: &str) {
+        let _ = fs::remove_dir(self.file(folder));
     }
 
     /// Refuses names below a folder that the store would hide without a word: `name#1`, dangling links, and names that

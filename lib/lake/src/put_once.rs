@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{CopyMode, CopyOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use windrow_core::canonical::sha256_hex;
 use windrow_core::layout::{Key, RegisterKind};
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::store_error;
-use crate::store::Lake;
+use crate::store::{Lake, parse_path};
 
 /// How often a create is offered, and how long it waits in between.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +92,50 @@ impl Lake {
         let cause =
             refused.map_or_else(|| Error::internal("no try was made"), |error| store_error("refused", path.as_ref(), error));
         Ok(PutOnce::Unknown(unknown(key, cause)))
+    }
+
+    /// Has the store copy an object to a data file's key, and reads the copy back: only its bytes decide. Idempotent.
+    ///
+    /// # Errors
+    /// `Internal` for a key that is no data file's, `InputMissing` when the source is gone, `CorruptInput` when the copy
+    /// has another digest, else what the store says.
+    pub(crate) async fn copy_once(&self, source: &str, target: &Key, sha256: &str) -> Result<()> {
+        if !matches!(target, Key::Part(..)) {
+            return Err(Error::internal("only a data file is copied").with("key", target));
+        }
+        let (from, to) = (parse_path(source)?, self.writable(target)?);
+        let mut refused = None;
+        for attempt in 0..self.retry().tries.max(1) {
+            self.retry().pause_before(attempt).await;
+            refused = self.copy(&from, &to).await.err();
+            match self.get_optional(&to).await {
+                Ok(Some(found)) if sha256_hex(&found) == sha256 => return self.make_durable(target).await,
+                Ok(Some(_)) => {
+                    let error =
+                        Error::new(ErrorKind::CorruptInput, "the copy of a published file has other bytes than published");
+                    return Err(error.with("key", target).with("source", source));
+                }
+                Ok(None) => {}
+                Err(error) => return Err(unknown(target, error)),
+            }
+            if matches!(refused, Some(object_store::Error::NotFound { .. })) {
+                break;
+            }
+        }
+        let cause =
+            refused.map_or_else(|| Error::internal("the copy is not there"), |error| store_error("cannot copy", source, error));
+        Err(cause.with("target", target))
+    }
+
+    /// Where the store has no copy-if-absent, a plain copy does: no other attempt writes to the attempt's folder.
+    async fn copy(&self, from: &object_store::path::Path, to: &object_store::path::Path) -> object_store::Result<()> {
+        let options = |mode| CopyOptions { mode, ..CopyOptions::default() };
+        match self.store().copy_opts(from, to, options(CopyMode::Create)).await {
+            Err(object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. }) => {
+                self.store().copy_opts(from, to, options(CopyMode::Overwrite)).await
+            }
+            copied => copied,
+        }
     }
 
     /// Offers a create once and tells nothing but the store's answer.

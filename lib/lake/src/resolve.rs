@@ -113,7 +113,8 @@ impl LakeTable {
         Ok(None)
     }
 
-    async fn head(&self, window: &PartitionWindow, epoch: Epoch, outcome: Stored<Outcome>) -> Result<Head> {
+    /// One published epoch as a head, whether it is the window's or not.
+    pub(crate) async fn head(&self, window: &PartitionWindow, epoch: Epoch, outcome: Stored<Outcome>) -> Result<Head> {
         let claim = self.require::<Claim>(window, epoch, RegisterKind::Claim).await?;
         self.require_own(&claim, window, epoch)?;
         let staged = self.require::<Staged>(window, epoch, RegisterKind::Staged).await?;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum, S3CopyIfNotExists};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
@@ -175,6 +175,7 @@ fn build(settings: &S3Settings, meter: &Arc<Meter>) -> Result<AmazonS3> {
         .with_credentials(Arc::clone(&settings.credentials))
         .with_virtual_hosted_style_request(!path_style)
         .with_checksum_algorithm(Checksum::SHA256)
+        .with_copy_if_not_exists(S3CopyIfNotExists::Header("if-none-match".into(), "*".into()))
         .with_client_options(client)
         .with_retry(RetryConfig { backoff, max_retries: patience.retries, retry_timeout: patience.retry_for })
         .with_http_connector(MeteredConnector { meter: Arc::clone(meter), observer: settings.observer.clone() });

@@ -85,6 +85,14 @@ impl Lake {
         self.inner.meter.read()
     }
 
+    /// The same lake with another retry policy behind a decorator of its store, as for counting or for failing on
+    /// purpose. The store is probed anew.
+    #[must_use]
+    pub fn decorated(&self, retry: RetryPolicy, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Lake {
+        let store = decorate(Arc::clone(&self.inner.store));
+        Lake::with_store(store, self.local_folder().map(FilePath::to_owned), retry)
+    }
+
     /// Reads a whole object; the key is relative to the lake.
     ///
     /// # Errors

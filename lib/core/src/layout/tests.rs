@@ -21,7 +21,7 @@ fn windows() -> impl Strategy<Value = PartitionWindow> {
 
 fn keys() -> impl Strategy<Value = Key> {
     let ids = (tables(), windows(), 1u64.., "[0-9a-f]{32}", "[A-Za-z][A-Za-z0-9_]{0,62}");
-    (ids, 0usize..7, 0usize..4, 0u32..=PartPath::MAX_NUMBER, "[0-9a-f]{16}").prop_map(
+    (ids, 0usize..9, 0usize..4, 0u32..=PartPath::MAX_NUMBER, "[0-9a-f]{16}").prop_map(
         |((table, window, epoch, attempt, column), variant, kind, number, digest)| {
             let (epoch, attempt): (_, Attempt) = (Epoch::new(epoch).unwrap(), attempt.parse().unwrap());
             let column: PartitionColumn = column.parse().unwrap();
@@ -33,6 +33,8 @@ fn keys() -> impl Strategy<Value = Key> {
                 3 => Key::Quarantine { table, window, epoch, attempt, file },
                 4 => Key::LiveView(table, column, window),
                 5 => Key::SymlinkManifest(table, column, window),
+                6 => Key::ClockProbe { nonce: epoch.get() },
+                7 => Key::CreateTemp { nonce: epoch.get() },
                 _ => Key::ViewTemp { table, window, nonce: epoch.get(), epoch, attempt },
             }
         },
@@ -94,6 +96,8 @@ fn hostile_keys_are_refused() {
         format!("store/clean/flights/data/day=2013-01-01/e{epoch}-{attempt}/x/part-00000-0123456789abcdef.parquet"),
         format!("store/tmp/clean/flights/2013-01-01/{epoch}-{attempt}-xyz"),
         "clean/flights/day=2013-01-01/part-00001.parquet".into(),
+        "store/tmp/clock/1".into(),
+        "store/tmp/other/0000000000000001".into(),
     ] {
         assert_eq!(Key::parse(&text), None, "{text}");
     }

@@ -10,6 +10,7 @@
 //! randomness and no message text, so that every retry offers the store the same bytes.
 
 mod documents;
+mod garbage;
 mod outcome;
 mod stored;
 mod text;
@@ -18,5 +19,6 @@ pub use documents::{
     CheckDoc, Claim, CodeVersion, ContractRef, FailedCheck, FileEntry, Format, InputEntry, Reason, RowCounts, Staged,
     content_sha256, inputs_sha256,
 };
+pub use garbage::{EpochFacts, Fate, GcPolicy, GcReason, WindowFacts, fate_of_temporary};
 pub use outcome::{DecidedBy, Decision, ErrorClass, Outcome, OutcomeError, resolve};
 pub use stored::{Document, Stored};

@@ -1,6 +1,10 @@
 //! The lake's one integration binary: the contract every store must keep, and what happens when it does not.
 
 #[cfg(test)]
+mod aging;
+#[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod discovery;
@@ -9,7 +13,17 @@ mod fault;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod gc;
+#[cfg(test)]
+mod ledger_model;
+#[cfg(test)]
+mod manifest;
+#[cfg(test)]
 mod races;
+#[cfg(test)]
+mod reconcile;
+#[cfg(test)]
+mod rollback;
 #[cfg(test)]
 mod s3_answers;
 #[cfg(test)]

@@ -44,10 +44,10 @@ async fn lake() -> (Lake, String) {
 #[tokio::test]
 async fn a_window_is_run_and_rerun_on_s3_and_its_requests_are_counted() {
     let (lake, _) = lake().await;
-    let (epoch, view) = run_window(&lake, 1).await.unwrap();
+    let (epoch, view) = run_window(&lake, request(1), "clean bytes").await.unwrap();
     let ViewState::Current { key, .. } = view else { panic!("{view:?}") };
     assert_eq!(lake.get_bytes(&key).await.unwrap().as_ref(), b"clean bytes");
-    assert_eq!(run_window(&lake, 2).await.unwrap().0, epoch);
+    assert_eq!(run_window(&lake, request(2), "clean bytes").await.unwrap().0, epoch);
     let traffic = lake.traffic();
     assert!(traffic.requests > 20 && traffic.bytes_in > 0 && traffic.bytes_out > 0, "{traffic:?}");
     // The second run finds format.json there, which takes a read-back; nothing failed.
@@ -166,12 +166,12 @@ async fn empty_objects_and_objects_uploaded_in_parts_are_read_pinned() {
 #[tokio::test]
 async fn reading_needs_no_right_to_write_and_a_refused_write_is_access_denied() {
     let (admin, prefix) = lake().await;
-    run_window(&admin, 1).await.unwrap();
+    run_window(&admin, request(1), "clean bytes").await.unwrap();
     let reader = Lake::open_s3(&settings(weed().endpoint(), &prefix, Identity::ReadOnly)).await.unwrap();
     let table = reader.table(&"clean.flights".parse().unwrap()).await.unwrap().unwrap();
     let head = table.require_head(&window()).await.unwrap();
     table.verify_head(&head).await.unwrap();
-    let error = run_window(&reader, 2).await.unwrap_err();
+    let error = run_window(&reader, request(2), "clean bytes").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
     assert!(error.help_text().unwrap().contains("s3:PutObject"), "{:?}", error.help_text());
 }
@@ -217,5 +217,5 @@ async fn encryption_by_keys_of_the_store_is_asked_for_on_every_write() {
     let (_, prefix) = lake().await;
     let settings = S3Settings { encryption: S3Encryption::S3Managed, ..settings(weed().endpoint(), &prefix, Identity::Admin) };
     let lake = Lake::open_s3(&settings).await.unwrap();
-    run_window(&lake, 1).await.unwrap();
+    run_window(&lake, request(1), "clean bytes").await.unwrap();
 }

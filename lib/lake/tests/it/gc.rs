@@ -1,0 +1,486 @@
+//! Garbage collection: what goes, what stays, and that no kill, race or view makes it take too much.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use windrow_core::gate::Status;
+use windrow_core::layout::Key;
+use windrow_core::ledger::{DecidedBy, Decision, ErrorClass, Reason};
+use windrow_core::{Code, Epoch, ErrorKind};
+use windrow_lake::{ClaimRequest, GcPlan, GcPolicy, GcReason, GcReport, Lake, LakeTable};
+
+use crate::aging::{AgingBench, DAY, publish_in, second_window};
+use crate::catalog::MemoryCatalog;
+use crate::fault::Fault;
+use crate::support::{Backend, attempt, check, publish, request, stage, window};
+
+const BASE: &str = "s3://bucket/lake";
+
+async fn plan(lake: &Lake) -> GcPlan {
+    lake.plan_gc(&GcPolicy::default(), None).await.unwrap()
+}
+
+async fn collect(lake: &Lake) -> windrow_core::Result<(GcPlan, GcReport)> {
+    let plan = lake.plan_gc(&GcPolicy::default(), None).await?;
+    let report = lake.run_gc(&plan, &GcPolicy::default(), None).await?;
+    Ok((plan, report))
+}
+
+/// The plan as epoch and reason, in order.
+fn reasons(plan: &GcPlan) -> Vec<(u64, GcReason)> {
+    let epoch = |key: &Key| match key {
+        Key::Part(_, part) => part.epoch.get(),
+        Key::Quarantine { epoch, .. } => epoch.get(),
+        _ => 0,
+    };
+    let mut reasons: Vec<_> = plan.items.iter().map(|item| (epoch(&item.key), item.reason)).collect();
+    reasons.sort_unstable();
+    reasons
+}
+
+/// 1 and 2 published, 3 quarantined with evidence, 4 aborted, 5 left undecided, 6 published: each with one file.
+async fn eventful_window(table: &LakeTable) {
+    for number in [1, 2] {
+        publish(table, &table.claim(&request(number)).await.unwrap(), &[&format!("version {number}")]).await.unwrap();
+    }
+    let third = table.claim(&request(3)).await.unwrap();
+    let staged = stage(table, &third, &["bad"]).await.unwrap();
+    table.put_check(&third, check(&staged, Status::Fail)).await.unwrap();
+    table.quarantine(&third, None, Bytes::from_static(b"{}"), Some(Bytes::from_static(b"rows"))).await.unwrap();
+    let fourth = table.claim(&request(4)).await.unwrap();
+    stage(table, &fourth, &["given up"]).await.unwrap();
+    table.abort(&window(), fourth.epoch(), DecidedBy::Operator).await.unwrap();
+    let fifth = table.claim(&request(5)).await.unwrap();
+    stage(table, &fifth, &["left"]).await.unwrap();
+    publish(table, &table.claim(&request(6)).await.unwrap(), &["version 6"]).await.unwrap();
+}
+
+/// 1 published, 2 left undecided, 3 published: the least that plans, aborts and deletes. A disk is slow to flush.
+async fn short_window(table: &LakeTable) {
+    publish(table, &table.claim(&request(1)).await.unwrap(), &["version 1"]).await.unwrap();
+    let second = table.claim(&request(2)).await.unwrap();
+    table.stage_part(&second, 0, Bytes::from_static(b"left"), 1, serde_json::Value::Null).await.unwrap();
+    publish(table, &table.claim(&request(3)).await.unwrap(), &["version 3"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_nothing_reaches_goes_when_its_time_has_come() {
+    for backend in Backend::NEAR {
+        let bench = AgingBench::new(backend).await;
+        let table = bench.table().await;
+        eventful_window(&table).await;
+        assert_eq!(reasons(&plan(&bench.lake).await), [(4, GcReason::Aborted)], "{backend:?}");
+        bench.pass(DAY);
+        assert_eq!(reasons(&plan(&bench.lake).await), [(4, GcReason::Aborted), (5, GcReason::Undecided)]);
+        bench.pass(DAY * 28);
+        assert_eq!(plan(&bench.lake).await.items.len(), 2, "29 days are less than the retention");
+        bench.pass(DAY);
+        let before = bench.keys().await;
+        let all = plan(&bench.lake).await;
+        assert_eq!(bench.keys().await, before, "a plan deletes nothing and leaves nothing");
+        let expected = [
+            (1, GcReason::Superseded),
+            (2, GcReason::Superseded),
+            (3, GcReason::Quarantined),
+            (3, GcReason::Evidence),
+            (3, GcReason::Evidence),
+            (4, GcReason::Aborted),
+            (5, GcReason::Undecided),
+        ];
+        assert_eq!(reasons(&all), expected, "{backend:?}");
+        assert_eq!((all.heads.objects, all.retained.objects, all.foreign.len()), (1, 0, 0));
+        assert_eq!(all.total().objects, 7);
+        let report = bench.lake.run_gc(&all, &GcPolicy::default(), None).await.unwrap();
+        assert_eq!((&report.deleted, report.left.len()), (&all.items, 0), "{backend:?}");
+        assert_eq!(report.aborted, [(table.name().clone(), window(), Epoch::new(5).unwrap())]);
+        let gone: BTreeSet<String> = before.difference(&bench.keys().await).cloned().collect();
+        assert_eq!(gone, all.items.iter().map(|item| item.key.to_string()).collect(), "{backend:?}: the plan and no more");
+        let head = table.require_head(&window()).await.unwrap();
+        assert_eq!(head.epoch.get(), 6);
+        table.verify_head(&head).await.unwrap();
+        assert_eq!(table.window_history(&window()).await.unwrap().len(), 6, "every register stays");
+        assert_eq!(plan(&bench.lake).await.items, []);
+        if let Some(folder) = &bench.folder {
+            let attempts = std::fs::read_dir(folder.path().join("store/clean/flights/data/day=2013-01-01")).unwrap().count();
+            assert_eq!(attempts, 1, "empty folders go too");
+        }
+        bench.assert_only_legal_writes().await;
+    }
+}
+
+#[tokio::test]
+async fn a_retracted_window_loses_its_files_after_the_retention() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let table = bench.table().await;
+    publish(&table, &table.claim(&request(1)).await.unwrap(), &["a"]).await.unwrap();
+    let back = table.claim(&ClaimRequest { reason: Reason::Retract, ..request(2) }).await.unwrap();
+    bench.pass(DAY * 100);
+    assert_eq!(reasons(&plan(&bench.lake).await), [], "the head stays at any age");
+    table.retract(&back).await.unwrap();
+    bench.pass(DAY * 29);
+    assert_eq!(reasons(&plan(&bench.lake).await), []);
+    bench.pass(DAY);
+    assert_eq!(reasons(&plan(&bench.lake).await), [(1, GcReason::Superseded)]);
+}
+
+#[tokio::test]
+async fn rejects_of_a_head_are_kept() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let table = bench.table().await;
+    let claimed = table.claim(&request(1)).await.unwrap();
+    table.put_rejects(&claimed, Bytes::from_static(b"rows")).await.unwrap();
+    publish(&table, &claimed, &["a"]).await.unwrap();
+    bench.pass(DAY * 100);
+    assert_eq!(reasons(&plan(&bench.lake).await), []);
+    publish(&table, &table.claim(&request(2)).await.unwrap(), &["b"]).await.unwrap();
+    bench.pass(DAY * 30);
+    assert_eq!(reasons(&plan(&bench.lake).await), [(1, GcReason::Superseded), (1, GcReason::Evidence)]);
+}
+
+#[tokio::test]
+async fn a_short_retention_is_refused_before_anything_is_done() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let short = GcPolicy { retention: DAY * 7 - Duration::from_secs(1), ..GcPolicy::default() };
+    assert_eq!(bench.lake.plan_gc(&short, None).await.unwrap_err().kind(), ErrorKind::Misconfigured);
+    let refused = bench.lake.run_gc(&GcPlan::default(), &short, None).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Misconfigured);
+    assert_eq!(bench.store.writes(), []);
+}
+
+#[tokio::test]
+async fn foreign_keys_are_reported_and_never_deleted() {
+    for backend in Backend::NEAR {
+        let bench = AgingBench::new(backend).await;
+        let table = bench.table().await;
+        publish(&table, &table.claim(&request(1)).await.unwrap(), &["a"]).await.unwrap();
+        let data = "store/clean/flights/data/day=2013-01-01";
+        let name = "part-00000-0123456789abcdef.parquet";
+        let nobody = format!("{data}/e{}-{}/{name}", Epoch::new(9).unwrap(), attempt(9));
+        let other_column = format!("{}/e{}-{}/{name}", data.replace("day", "month"), Epoch::FIRST, attempt(1));
+        let no_table = format!("{}/e{}-{}/{name}", data.replace("flights", "trains"), Epoch::FIRST, attempt(1));
+        let evidence = format!("quarantine/clean/flights/2013-01-01/{}-{}/evidence.json", Epoch::FIRST, attempt(9));
+        let mut foreign = vec![
+            "store/notes.txt".to_owned(),
+            "clean/flights/day=2013-01-01/part-00001.parquet".to_owned(),
+            "quarantine/readme.md".to_owned(),
+            "store/clean/flights/ledger/2013-01-01/1.claim.json".to_owned(),
+            nobody,
+            other_column,
+            no_table,
+            evidence,
+        ];
+        for key in &foreign {
+            bench.plant(key, "x").await;
+        }
+        bench.plant("elsewhere/notes.txt", "x").await;
+        bench.pass(DAY * 1000);
+        let before = bench.keys().await;
+        let (found, report) = collect(&bench.lake).await.unwrap();
+        foreign.sort();
+        assert_eq!(found.foreign.iter().map(|foreign| foreign.key.clone()).collect::<Vec<_>>(), foreign, "{backend:?}");
+        assert_eq!((found.items.len(), report.deleted.len()), (0, 0));
+        assert_eq!(bench.keys().await, before);
+    }
+}
+
+#[tokio::test]
+async fn files_beside_the_decision_go_and_the_published_ones_stay() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let table = bench.table().await;
+    let claimed = table.claim(&request(1)).await.unwrap();
+    publish(&table, &claimed, &["a"]).await.unwrap();
+    // The same attempt's upload of other bytes arrives after all, and so does a file of an attempt that lost the claim.
+    table.stage_part(&claimed, 0, Bytes::from_static(b"late"), 1, serde_json::Value::Null).await.unwrap();
+    let folder = format!("store/clean/flights/data/day=2013-01-01/e{}-{}", Epoch::FIRST, attempt(9));
+    bench.plant(&format!("{folder}/part-00000-0123456789abcdef.parquet"), "x").await;
+    assert_eq!(reasons(&plan(&bench.lake).await), []);
+    bench.pass(DAY);
+    let (_, report) = collect(&bench.lake).await.unwrap();
+    let reasons: BTreeSet<GcReason> = report.deleted.iter().map(|item| item.reason).collect();
+    assert_eq!(reasons, BTreeSet::from([GcReason::Unlisted, GcReason::OtherAttempt]));
+    let head = table.require_head(&window()).await.unwrap();
+    table.verify_head(&head).await.unwrap();
+    assert_eq!(bench.files().await, BTreeSet::from([head.files[0].key.clone()]));
+}
+
+#[tokio::test]
+async fn temporary_files_of_the_killed_go_after_a_day() {
+    let bench = AgingBench::new(Backend::LocalDisk).await;
+    let left = [
+        "store/tmp/create/0000000000000001".to_owned(),
+        "store/tmp/clock/0000000000000001".to_owned(),
+        format!("store/tmp/clean/flights/2013-01-01/{}-{}-0000000000000001", Epoch::FIRST, attempt(1)),
+    ];
+    for key in &left {
+        bench.plant(key, "half").await;
+    }
+    assert_eq!(plan(&bench.lake).await.items, []);
+    bench.pass(DAY);
+    bench.plant("store/tmp/create/0000000000000002", "half").await;
+    let (_, report) = collect(&bench.lake).await.unwrap();
+    assert!(report.deleted.iter().all(|item| item.reason == GcReason::Temporary) && report.deleted.len() == 3);
+    let rest = bench.keys().await;
+    assert!(rest.contains("store/tmp/create/0000000000000002") && left.iter().all(|key| !rest.contains(key)));
+}
+
+#[tokio::test]
+async fn a_window_whose_documents_cannot_be_read_is_skipped_alone() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let table = bench.table().await;
+    let other = |number| ClaimRequest { window: second_window(), ..request(number) };
+    for number in [1, 2] {
+        publish(&table, &table.claim(&request(number)).await.unwrap(), &["a"]).await.unwrap();
+        publish_in(&table, &table.claim(&other(number)).await.unwrap(), &["b"]).await.unwrap();
+    }
+    bench.pass(DAY * 31);
+    let whole = plan(&bench.lake).await;
+    assert_eq!(whole.items.len(), 2);
+    bench.plant(&format!("store/clean/flights/ledger/2013-01-01/{}.outcome.json", Epoch::new(2).unwrap()), r#"{"v":2}"#).await;
+    let found = plan(&bench.lake).await;
+    assert_eq!((found.items.len(), found.skipped.len()), (1, 1));
+    assert_eq!((found.skipped[0].window, found.skipped[0].error.kind()), (window(), ErrorKind::Misconfigured));
+    let report = bench.lake.run_gc(&whole, &GcPolicy::default(), None).await.unwrap();
+    assert_eq!((report.deleted.len(), report.left.len(), report.skipped.len()), (1, 1, 1));
+    assert_eq!(report.deleted[0].key, found.items[0].key);
+}
+
+#[tokio::test]
+async fn a_slow_writer_that_comes_back_is_fenced_and_its_late_files_go_next_time() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let table = bench.table().await;
+    let slow = table.claim(&request(1)).await.unwrap();
+    table.stage_part(&slow, 0, Bytes::from_static(b"a"), 1, serde_json::Value::Null).await.unwrap();
+    bench.pass(DAY * 2);
+    collect(&bench.lake).await.unwrap();
+    assert_eq!(bench.files().await, BTreeSet::new());
+    assert_eq!(publish(&table, &slow, &["a"]).await.unwrap_err().kind(), ErrorKind::Fenced);
+    let outcome = table.window_history(&window()).await.unwrap()[0].outcome.clone().unwrap();
+    assert_eq!((outcome.document().decision, outcome.document().decided_by), (Decision::Aborted, DecidedBy::Gc));
+    assert_eq!(bench.files().await.len(), 1);
+    collect(&bench.lake).await.unwrap();
+    assert_eq!(bench.files().await, BTreeSet::new());
+}
+
+#[tokio::test]
+async fn what_was_decided_after_the_plan_is_left_alone() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let table = bench.table().await;
+    let (first, second) = (table.claim(&request(1)).await.unwrap(), table.claim(&request(2)).await.unwrap());
+    let staged = stage(&table, &first, &["a"]).await.unwrap();
+    table.put_check(&first, check(&staged, Status::Pass)).await.unwrap();
+    stage(&table, &second, &["b"]).await.unwrap();
+    bench.pass(DAY * 2);
+    let old = plan(&bench.lake).await;
+    assert_eq!(reasons(&old), [(1, GcReason::Undecided), (2, GcReason::Undecided)]);
+    table.publish(&table.passed_check(&window(), first.epoch()).await.unwrap()).await.unwrap();
+    let class = ErrorClass::of_code(Code::MissingColumn);
+    table.quarantine(&second, Some(&class), Bytes::from_static(b"{}"), None).await.unwrap();
+    let report = bench.lake.run_gc(&old, &GcPolicy::default(), None).await.unwrap();
+    assert_eq!((report.deleted.len(), report.left.len(), report.aborted.len()), (0, 2, 0));
+    table.verify_head(&table.require_head(&window()).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_a_view_points_at_stay_until_it_is_reconciled() {
+    for backend in Backend::NEAR {
+        let bench = AgingBench::new(backend).await;
+        let table = bench.table().await;
+        let catalog = MemoryCatalog::default();
+        publish(&table, &table.claim(&request(1)).await.unwrap(), &["a", "b"]).await.unwrap();
+        table.project_manifest(&window(), BASE).await.unwrap();
+        publish(&table, &table.claim(&request(2)).await.unwrap(), &["c"]).await.unwrap();
+        table.project_catalog(&window(), &catalog, BASE).await.unwrap();
+        publish(&table, &table.claim(&request(3)).await.unwrap(), &["d"]).await.unwrap();
+        bench.pass(DAY * 40);
+        let policy = GcPolicy::default();
+        let found = bench.lake.plan_gc(&policy, Some(&catalog)).await.unwrap();
+        assert_eq!((found.items.len(), found.viewed.objects, found.heads.objects), (0, 3, 1), "{backend:?}");
+        let blind = bench.lake.plan_gc(&policy, None).await.unwrap();
+        assert_eq!(reasons(&blind), [(2, GcReason::Superseded)]);
+        let report = bench.lake.run_gc(&blind, &policy, Some(&catalog)).await.unwrap();
+        assert_eq!((report.deleted.len(), report.left.len()), (0, 1), "{backend:?}: the views are looked at again");
+        table.project_manifest(&window(), BASE).await.unwrap();
+        table.project_catalog(&window(), &catalog, BASE).await.unwrap();
+        let found = bench.lake.plan_gc(&policy, Some(&catalog)).await.unwrap();
+        let report = bench.lake.run_gc(&found, &policy, Some(&catalog)).await.unwrap();
+        assert_eq!((report.deleted.len(), bench.files().await.len()), (3, 1), "{backend:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_that_cannot_be_asked_stops_the_plan() {
+    let bench = AgingBench::new(Backend::Memory).await;
+    let table = bench.table().await;
+    for number in [1, 2] {
+        publish(&table, &table.claim(&request(number)).await.unwrap(), &["a"]).await.unwrap();
+    }
+    bench.pass(DAY * 31);
+    let catalog = MemoryCatalog::default();
+    catalog.fail(true);
+    let error = bench.lake.plan_gc(&GcPolicy::default(), Some(&catalog)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied);
+    assert_eq!(bench.files().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_store_whose_time_jumps_never_costs_the_head() {
+    for ten_years in [DAY * 3650, Duration::ZERO] {
+        let bench = AgingBench::new(Backend::Memory).await;
+        let table = bench.table().await;
+        publish(&table, &table.claim(&request(1)).await.unwrap(), &["a"]).await.unwrap();
+        bench.set_back(ten_years);
+        publish(&table, &table.claim(&request(2)).await.unwrap(), &["b"]).await.unwrap();
+        bench.pass(ten_years + ten_years);
+        publish(&table, &table.claim(&request(3)).await.unwrap(), &["c"]).await.unwrap();
+        bench.set_back(ten_years);
+        let (_, report) = collect(&bench.lake).await.unwrap();
+        assert_eq!(report.deleted.len(), 0, "nothing is older than the decision over it");
+        let head = table.require_head(&window()).await.unwrap();
+        assert_eq!(head.epoch.get(), 3);
+        table.verify_head(&head).await.unwrap();
+    }
+}
+
+/// One fault at one operation of plan and run, then a new process. Returns whether there is such an operation.
+async fn survives(backend: Backend, operation: usize, fault: Fault) -> bool {
+    let at = format!("{backend:?} operation {operation} {fault:?}");
+    let mut bench = AgingBench::new(backend).await;
+    let table = bench.table().await;
+    match backend {
+        Backend::Memory => eventful_window(&table).await,
+        _ => short_window(&table).await,
+    }
+    bench.pass(DAY * 31);
+    bench.store.plan(operation, fault);
+    let faulty = collect(&bench.lake).await;
+    let is_there = bench.store.operations() > operation;
+    bench.store.heal();
+    bench.restart();
+    if let Err(error) = &faulty {
+        assert_eq!(error.kind(), ErrorKind::Transient, "{at}: {error}");
+    }
+    let table = bench.table().await;
+    let head = table.require_head(&window()).await.unwrap();
+    table.verify_head(&head).await.unwrap();
+    collect(&bench.lake).await.unwrap();
+    assert_eq!(bench.files().await, BTreeSet::from([head.files[0].key.clone()]), "{at}: a second run finishes");
+    let history = table.window_history(&window()).await.unwrap();
+    assert!(history.last().map(|state| state.epoch) == Some(head.epoch), "{at}");
+    assert!(history.iter().all(|state| state.claim.is_some() && state.outcome.is_some()), "{at}: no register is gone");
+    bench.pass(DAY);
+    collect(&bench.lake).await.unwrap();
+    assert!(bench.keys().await.iter().all(|key| !key.starts_with("store/tmp/")), "{at}: probes go too");
+    bench.assert_only_legal_writes().await;
+    is_there
+}
+
+async fn every_fault_is_survived(backend: Backend) {
+    let mut operations = 0;
+    while survives(backend, operations, Fault::ANSWERED[0]).await {
+        for fault in &Fault::ANSWERED[1..] {
+            survives(backend, operations, *fault).await;
+        }
+        operations += 1;
+    }
+    println!("{backend:?}: gc survives {} faults at each of {operations} operations", Fault::ANSWERED.len());
+    assert!(operations > 20);
+}
+
+#[tokio::test]
+async fn every_fault_during_collection_in_memory_is_survived() {
+    every_fault_is_survived(Backend::Memory).await;
+}
+
+#[tokio::test]
+async fn every_fault_during_collection_on_local_disk_is_survived() {
+    every_fault_is_survived(Backend::LocalDisk).await;
+}
+
+/// Stops a collection before its n-th operation, and lets the slow attempt publish. Returns whether there is such an
+/// operation, and whether the attempt won.
+async fn published_meanwhile(backend: Backend, operation: usize) -> (bool, bool) {
+    let bench = AgingBench::new(backend).await;
+    let table = bench.table().await;
+    publish(&table, &table.claim(&request(1)).await.unwrap(), &["old"]).await.unwrap();
+    let slow = table.claim(&request(2)).await.unwrap();
+    let staged = stage(&table, &slow, &["new", "newer"]).await.unwrap();
+    table.put_check(&slow, check(&staged, Status::Pass)).await.unwrap();
+    bench.pass(DAY * 2);
+    let gate = bench.store.gate(operation);
+    let gc = tokio::spawn({
+        let lake = bench.lake.clone();
+        async move { collect(&lake).await.unwrap() }
+    });
+    let is_there = tokio::select! {
+        () = gate.reached.notified() => true,
+        () = async { while !gc.is_finished() { tokio::task::yield_now().await } } => false,
+    };
+    let other = crate::support::open(&bench.other()).await.unwrap();
+    let published = match other.passed_check(&window(), slow.epoch()).await {
+        Ok(passed) => other.publish(&passed).await,
+        Err(error) => Err(error),
+    };
+    gate.go.notify_one();
+    let (_, report) = gc.await.unwrap();
+    bench.store.heal();
+    let head = table.require_head(&window()).await.unwrap();
+    table.verify_head(&head).await.unwrap();
+    let won = published.is_ok();
+    assert_eq!(head.epoch == slow.epoch(), won, "{backend:?} {operation}");
+    assert_eq!(report.deleted.is_empty(), won, "{backend:?} {operation}");
+    if let Err(error) = published {
+        assert_eq!(error.kind(), ErrorKind::Fenced, "{backend:?} {operation}");
+    }
+    (is_there, won)
+}
+
+#[tokio::test]
+async fn an_attempt_that_publishes_during_collection_wins_whole_or_is_fenced() {
+    for backend in Backend::NEAR {
+        let (mut operation, mut wins) = (0, 0);
+        loop {
+            let (is_there, won) = published_meanwhile(backend, operation).await;
+            if !is_there {
+                break;
+            }
+            wins += usize::from(won);
+            operation += 1;
+        }
+        println!("{backend:?}: the attempt won at {wins} of {operation} operations");
+        assert!(wins > 0 && wins < operation);
+    }
+}
+
+#[tokio::test]
+async fn two_collections_at_once_do_no_harm() {
+    for backend in Backend::NEAR {
+        let mut operation = 0;
+        loop {
+            let bench = AgingBench::new(backend).await;
+            let table = bench.table().await;
+            eventful_window(&table).await;
+            bench.pass(DAY * 31);
+            let gate = bench.store.gate(operation);
+            let slow = tokio::spawn({
+                let lake = bench.lake.clone();
+                async move { collect(&lake).await.unwrap() }
+            });
+            let is_there = tokio::select! {
+                () = gate.reached.notified() => true,
+                () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
+            };
+            collect(&bench.other()).await.unwrap();
+            gate.go.notify_one();
+            slow.await.unwrap();
+            let head = table.require_head(&window()).await.unwrap();
+            table.verify_head(&head).await.unwrap();
+            assert_eq!(bench.files().await.len(), 1, "{backend:?} {operation}");
+            if !is_there {
+                break;
+            }
+            operation += 1;
+        }
+        assert!(operation > 10);
+    }
+}
