@@ -3,6 +3,8 @@
 //! The SDK reads the environment of its process, so each case is a process of its own: this test binary again, with
 //! nothing in its environment but the case. The server is played too: it knows one access key and one owner.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test binary; the lint knows test functions alone")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;

@@ -2,13 +2,14 @@
 //! kind of error, none in a false success, and one that passes is not noticed.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use windrow_core::layout::{Key, RegisterKind};
 use windrow_core::{Epoch, ErrorKind, Result};
-use windrow_lake::{Lake, PutOnce, RetryPolicy, S3Patience, S3Settings};
+use windrow_lake::{FailedRequest, Lake, PutOnce, RetryPolicy, S3Patience, S3Settings};
 
 use crate::s3_answers_lake::{put_behind, settings};
 use crate::s3_answers_proxy::{Fault, Matches, Proxy};
@@ -32,6 +33,7 @@ enum Operation {
     RangedGet,
     Head,
     Create,
+    Copy,
     PutView,
     DeleteView,
     StartUpload,
@@ -42,8 +44,8 @@ enum Operation {
 use Operation::*;
 
 impl Operation {
-    const ALL: [Operation; 12] =
-        [Open, List, ListPage2, Get, RangedGet, Head, Create, PutView, DeleteView, StartUpload, UploadPart, EndUpload];
+    const ALL: [Operation; 13] =
+        [Open, List, ListPage2, Get, RangedGet, Head, Create, Copy, PutView, DeleteView, StartUpload, UploadPart, EndUpload];
 
     fn matches(self) -> Matches {
         match self {
@@ -53,6 +55,7 @@ impl Operation {
             RangedGet => |seen| seen.method == "GET" && seen.path.ends_with("/flights.csv"),
             Head => |seen| seen.method == "HEAD",
             Create => |seen| seen.method == "PUT" && seen.path.ends_with(".claim.json"),
+            Copy => |seen| seen.method == "PUT" && seen.path.contains("/e00000000000000000002-"),
             PutView => |seen| seen.method == "PUT" && seen.path.ends_with("/part-00000.parquet"),
             DeleteView => |seen| seen.method == "POST" && seen.query.starts_with("delete"),
             StartUpload => |seen| seen.method == "POST" && seen.query.starts_with("uploads"),
@@ -63,10 +66,6 @@ impl Operation {
 
     fn is_list(self) -> bool {
         matches!(self, Open | List | ListPage2)
-    }
-
-    fn is_write(self) -> bool {
-        self >= Create
     }
 
     fn is_upload(self) -> bool {
@@ -140,11 +139,17 @@ fn cases() -> Vec<Case> {
         }
     }
     // One's own first write, answered with "exists": the read-back knows better.
-    for operation in [Create, EndUpload] {
+    for operation in [Create, Copy, EndUpload] {
         for (status, code) in [(409, "ConditionalRequestConflict"), (412, "PreconditionFailed"), (503, "SlowDown")] {
             add(operation, Fault::ReplyReplaced(status, code), false, Ok(()));
             add(operation, Fault::ReplyReplaced(status, code), true, Ok(()));
         }
+    }
+    // A success that holds an error is none.
+    for operation in [Copy, DeleteView, EndUpload] {
+        add(operation, Fault::Status(200, "InternalError"), false, Ok(()));
+        add(operation, Fault::Status(200, "InternalError"), true, Err(ErrorKind::Transient));
+        add(operation, Fault::Status(200, "AccessDenied"), true, Err(ErrorKind::AccessDenied));
     }
     add(EndUpload, Fault::ReplyReplaced(404, "NoSuchUpload"), true, Ok(()));
     cases
@@ -152,7 +157,7 @@ fn cases() -> Vec<Case> {
 
 fn outcome_of_lasting(operation: Operation, fault: Fault) -> Result<(), ErrorKind> {
     // What the server did, it did: reading back proves it.
-    let is_read_back = matches!(operation, Create | EndUpload);
+    let is_read_back = matches!(operation, Create | Copy | EndUpload);
     if fault.is_forwarded() && is_read_back { Ok(()) } else { Err(ErrorKind::Transient) }
 }
 
@@ -166,7 +171,7 @@ fn kind_of_final(operation: Operation, fault: Fault, kind: ErrorKind) -> ErrorKi
 
 fn kind_of_no_such_key(operation: Operation) -> ErrorKind {
     match operation {
-        Get => ErrorKind::InputMissing,
+        Get | Copy => ErrorKind::InputMissing,
         // A file of the head that the server says is not there.
         Head => ErrorKind::CorruptInput,
         // Nothing can be written to where nothing is.
@@ -184,12 +189,13 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new(operation: Operation, fault: Fault, many: &str) -> Bench {
-        let prefix = if operation == ListPage2 { many.to_owned() } else { weed().new_prefix() };
-        let request_timeout = if fault == Fault::Stall { Duration::from_millis(1_500) } else { Duration::from_secs(60) };
+    async fn new(case: &Case, many: &str) -> Bench {
+        let prefix = if case.operation == ListPage2 { many.to_owned() } else { weed().new_prefix() };
+        let is_stalled = case.fault == Fault::Stall;
         let patience = S3Patience {
-            request_timeout,
-            retries: RETRIES,
+            request_timeout: Duration::from_secs(if is_stalled { 4 } else { 60 }),
+            // A busy machine can be slower than the timeout of a stalled request, and again.
+            retries: if is_stalled && !case.is_always { 3 * RETRIES } else { RETRIES },
             first_pause: Duration::from_millis(1),
             creates: RetryPolicy { tries: CREATES, ..RetryPolicy::IMMEDIATE },
             ..S3Patience::default()
@@ -197,7 +203,7 @@ impl Bench {
         let past = settings(weed().endpoint(), &prefix, Identity::Admin);
         let direct = Lake::open_s3(&S3Settings { part_bytes: PART_BYTES, ..past }).await.unwrap();
         let bench = Bench { proxy: Proxy::start(weed().endpoint()).await, prefix, direct, patience };
-        bench.set_up(operation).await.unwrap();
+        bench.set_up(case.operation).await.unwrap();
         bench
     }
 
@@ -210,7 +216,7 @@ impl Bench {
         }
         put_behind(&self.prefix, RAW_KEY, Bytes::from_static(RAW_BYTES)).await;
         let table = open(&self.direct).await?;
-        if matches!(operation, Head | PutView | DeleteView) {
+        if matches!(operation, Copy | Head | PutView | DeleteView) {
             let claimed = table.claim(&request(1)).await?;
             publish(&table, &claimed, &["clean bytes"]).await?;
         }
@@ -256,6 +262,11 @@ impl Bench {
                 PutOnce::Theirs(bytes) => panic!("nobody else wrote {bytes:?}"),
                 PutOnce::Unknown(error) => Err(error),
             },
+            Copy => {
+                let table = lake.table(&clean).await?.unwrap();
+                let rollback = windrow_lake::ClaimRequest { reason: windrow_core::ledger::Reason::Rollback, ..request(2) };
+                table.stage_rollback(&rollback, Epoch::FIRST).await.map(|_| ())
+            }
             StartUpload | UploadPart | EndUpload => self.stage(lake).await.map(|_| ()),
         }
     }
@@ -305,7 +316,7 @@ fn claim_bytes() -> Bytes {
 async fn check(case: &Case, many: &str) -> Result<usize, String> {
     let Case { operation, fault, is_always, expected } = case;
     let wrong = |what: String| Err(format!("{operation:?} {fault:?} {}: {what}", if *is_always { "always" } else { "once" }));
-    let bench = Bench::new(*operation, *fault, many).await;
+    let bench = Bench::new(case, many).await;
     let lake = bench.open().await.unwrap();
     bench.proxy.plan(operation.matches(), *fault, if *is_always { usize::MAX } else { 1 });
     let result = bench.run(*operation, &lake).await;
@@ -342,7 +353,9 @@ async fn check(case: &Case, many: &str) -> Result<usize, String> {
         if bench.direct.get_bytes(&key).await.map_err(|error| error.to_string())? != large() {
             return wrong("other bytes were uploaded".into());
         }
-    } else if operation.is_write() && bench.written(*operation).await.is_some() == (*operation == DeleteView) {
+    } else if matches!(operation, Create | PutView | DeleteView)
+        && bench.written(*operation).await.is_some() == (*operation == DeleteView)
+    {
         return wrong("the healed write is not there".into());
     }
     Ok(met)
@@ -378,4 +391,54 @@ async fn every_answer_at_every_operation_ends_as_it_should() {
         wrong.len()
     );
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn retries_are_bounded_and_each_failed_attempt_is_counted_and_told() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let case = Case { operation: Get, fault: Fault::Status(503, "SlowDown"), is_always: true, expected: Ok(()) };
+    let bench = Bench::new(&case, "").await;
+    let heard = Arc::clone(&told);
+    let settings = S3Settings {
+        patience: bench.patience,
+        observer: Some(Arc::new(move |failed| heard.lock().unwrap().push(failed.clone()))),
+        ..settings(bench.proxy.endpoint(), &bench.prefix, Identity::Admin)
+    };
+    let lake = Lake::open_s3(&settings).await.unwrap();
+    for (times, is_fine) in [(RETRIES, true), (usize::MAX, false)] {
+        let before = lake.traffic();
+        bench.proxy.plan(Get.matches(), case.fault, times);
+        assert_eq!(bench.run(Get, &lake).await.is_ok(), is_fine);
+        let met = bench.proxy.heal();
+        assert_eq!(met, if is_fine { RETRIES } else { RETRIES + 1 });
+        let failed = lake.traffic().failed_requests - before.failed_requests;
+        let heard: Vec<FailedRequest> = std::mem::take(&mut told.lock().unwrap());
+        assert_eq!((failed, heard.len()), (u64::try_from(met).unwrap(), met));
+        for failed in heard {
+            assert_eq!((failed.method.as_str(), failed.status), ("GET", Some(503)));
+            assert!(failed.path.ends_with("/format.json") && failed.message == "SlowDown: planned", "{failed:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_creates_a_key_twice_is_refused_before_anything_rests_on_it() {
+    let case = Case { operation: Get, fault: Fault::Status(200, "Created"), is_always: true, expected: Ok(()) };
+    let bench = Bench::new(&case, "").await;
+    let lake = bench.open().await.unwrap();
+    bench.proxy.plan(|seen| seen.method == "PUT", case.fault, usize::MAX);
+    let error = open(&lake).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured, "{error}");
+    assert!(error.to_string().contains("does not support conditional writes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_published_file_whose_bytes_changed_on_the_server_is_corrupt() {
+    let case = Case { operation: Head, fault: Fault::Reset, is_always: false, expected: Ok(()) };
+    let bench = Bench::new(&case, "").await;
+    let table = bench.direct.table(&"clean.flights".parse().unwrap()).await.unwrap().unwrap();
+    let head = table.require_head(&window()).await.unwrap();
+    table.verify_head(&head).await.unwrap();
+    put_behind(&bench.prefix, &head.files[0].key, Bytes::from_static(b"clean bytez")).await;
+    assert_eq!(table.verify_head(&head).await.unwrap_err().kind(), ErrorKind::CorruptInput);
 }

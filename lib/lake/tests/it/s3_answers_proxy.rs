@@ -189,8 +189,8 @@ fn error(seen: &Seen, status: u16, code: &str) -> Vec<u8> {
 fn response(seen: &Seen, status: u16, body: &str) -> Vec<u8> {
     let body = if seen.method == "HEAD" { "" } else { body };
     let length = body.len();
-    format!("HTTP/1.1 {status} Planned\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
-        .into_bytes()
+    let headers = format!("Content-Type: application/xml\r\nETag: \"planned\"\r\nContent-Length: {length}\r\nConnection: close");
+    format!("HTTP/1.1 {status} Planned\r\n{headers}\r\n\r\n{body}").into_bytes()
 }
 
 fn reset(client: TcpStream) -> std::io::Result<()> {
