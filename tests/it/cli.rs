@@ -126,7 +126,12 @@ fn broken_configuration_is_refused_with_its_place() {
         ("version = 2\n", "windrow.toml:1:1"),
         ("version = 1\nlake = \n", "windrow.toml:2"),
         ("version = 1\nlake = \"\"\n", "empty"),
-        ("version = 1\nlake = \"s3://bucket/lake\"\n", "s3://bucket/lake"),
+        ("version = 1\nlake = \"s3://bucket/lake\"\n", "AWS_REGION"),
+        ("version = 1\nlake = \"s3://Bucket/lake\"\n", "s3://Bucket/lake"),
+        ("version = 1\nlake = \"gs://bucket\"\n", "gs://bucket"),
+        ("version = 1\nviews = [\"alive\"]\n", "windrow.toml:2"),
+        ("version = 1\n[s3]\nregoin = \"x\"\n", "windrow.toml:3:1"),
+        ("version = 1\nlake = \"s3://bucket\"\n[s3]\nkms_key_id = \"x\"\n", "encryption"),
         ("version = 1\nprofile = \"../default\"\n", "../default"),
     ];
     for (text, hint) in cases {
@@ -273,7 +278,7 @@ fn a_terminated_run_exits_143_with_whole_windows_only() {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
-    assert!(line.starts_with("[1/7] flights 2013-01-01 OK"), "{line}");
+    assert!(line.starts_with('[') && line.contains("/7] flights 2013-01-0") && line.contains(" OK "), "{line}");
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
