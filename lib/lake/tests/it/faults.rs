@@ -229,7 +229,7 @@ async fn survives(site: Site, trip: Trip, before: Arc<Objects>, operation: usize
         None => {}
     }
     bench.restart();
-    if operation % 3 == 0 {
+    if operation.is_multiple_of(3) {
         bench.store.land().await;
     }
     trip.walk(&bench.lake, 2).await.unwrap_or_else(|error| panic!("{at}: the next process fails: {error}"));
