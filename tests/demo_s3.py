@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import duckdb
 import polars
 import pyarrow.dataset
 import pyarrow.fs
@@ -13,6 +14,18 @@ import weed
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUCKET, LAKE = "windrow-demo", "windrow-demo/lake"
 windrow = str(pathlib.Path(sys.argv[1]).resolve())
+
+
+def duckdb_on(endpoint):
+    """duckdb with the server as its S3; the extension is the one that was installed, nothing is downloaded."""
+    extension = next(pathlib.Path(duckdb.__file__).parent.parent.glob("duckdb_extension_httpfs/extensions/*/httpfs.duckdb_extension"))
+    connection = duckdb.connect()
+    connection.execute(f"LOAD '{extension}'")
+    connection.execute(
+        f"CREATE SECRET (TYPE s3, KEY_ID '{weed.KEY}', SECRET '{weed.SECRET}', ENDPOINT '{endpoint.split('//')[1]}',"
+        " URL_STYLE 'path', USE_SSL false, REGION 'us-east-1')"
+    )
+    return connection
 
 
 def run(endpoint):
@@ -50,5 +63,8 @@ with weed.server(BUCKET) as endpoint:
                        "aws_region": "us-east-1", "aws_allow_http": "true"}
             seen = polars.scan_parquet(f"s3://{place}/", hive_partitioning=True, storage_options=options).collect().height
             assert seen == rows, (place, seen)
-            print(f"s3://{place}: pyarrow and polars see {rows} rows")
+            query = f"SELECT count(*) FROM read_parquet('s3://{place}/*/*.parquet', hive_partitioning=true)"
+            seen = duckdb_on(endpoint).sql(query).fetchall()[0][0]
+            assert seen == rows, (place, seen)
+            print(f"s3://{place}: pyarrow, polars and duckdb see {rows} rows")
     print("a second run of every window changes no object")

@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
+# --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
 # Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+case ${1:-} in
+  '') ;;
+  --long) export WINDROW_SIM_SCHEDULES=${WINDROW_SIM_SCHEDULES:-100000} WINDROW_KILLS=${WINDROW_KILLS:-5000} ;;
+  *) echo "usage: tests/run.sh [--long]" >&2; exit 64 ;;
+esac
 
 started=$SECONDS
 step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); shift; "$@"; }
@@ -30,6 +37,7 @@ windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
 step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas
 step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.py "$windrow"
+step 'the examples on an S3 server (pyarrow, polars, duckdb)' "$venv/bin/python" tests/demo_s3.py "$windrow"
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
 printf '\nAll tests passed in %d s.\n' $((SECONDS - started))

@@ -12,15 +12,88 @@ pub const FILE_NAME: &str = "windrow.toml";
 pub struct Config {
     /// The version of this file's form; 1.
     pub version: u32,
-    /// The lake: a folder, relative to the project.
+    /// The lake: a folder, relative to the project, or an `s3://bucket/folder`.
     #[serde(default = "default_lake")]
     pub lake: String,
+    /// The views of what is published that are kept up to date.
+    #[serde(default = "default_views")]
+    pub views: Vec<View>,
     /// The threshold profile: `quality/profiles/<name>.yaml`.
     #[serde(default = "default_profile")]
     pub profile: String,
+    /// For lakes on S3.
+    #[serde(default)]
+    pub s3: S3,
 }
 
-const KEYS: [&str; 3] = ["version", "lake", "profile"];
+/// A view of what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// One file a window in Hive layout, for plain globs.
+    Live,
+    /// One manifest a window that lists its files, for Athena, Trino, Hive and Spark.
+    Symlink,
+}
+
+/// `[s3]`: what AWS's own configuration does not say. Environment variables of the SDK outrank it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3 {
+    /// The profile of ~/.aws/config.
+    pub profile: Option<String>,
+    /// The region of the bucket.
+    pub region: Option<String>,
+    /// A server other than AWS: `https://minio.example:9000`.
+    pub endpoint: Option<String>,
+    /// Whether the bucket stands in the path and not in the host name.
+    pub path_style: Option<bool>,
+    /// Whether plain http may be used for a host that is not this one.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// The account that must own the bucket.
+    pub expected_bucket_owner: Option<String>,
+    /// Encryption of what is written.
+    #[serde(default)]
+    pub encryption: Encryption,
+    /// The key of KMS, for `encryption = "kms"`.
+    pub kms_key_id: Option<String>,
+    /// Whether a bucket key saves requests to KMS.
+    pub bucket_key: Option<bool>,
+}
+
+/// How S3 encrypts what is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encryption {
+    /// As the bucket says.
+    #[default]
+    BucketDefault,
+    /// With keys of S3.
+    S3,
+    /// With a key of KMS.
+    Kms,
+}
+
+const KEYS: [&str; 13] = [
+    "version",
+    "lake",
+    "views",
+    "profile",
+    "s3",
+    "region",
+    "endpoint",
+    "path_style",
+    "allow_http",
+    "expected_bucket_owner",
+    "encryption",
+    "kms_key_id",
+    "bucket_key",
+];
+
+fn default_views() -> Vec<View> {
+    vec![View::Live]
+}
 
 fn default_lake() -> String {
     "lake".to_owned()
@@ -77,6 +150,16 @@ mod tests {
     fn defaults_are_a_local_lake() {
         let config = Config::read("windrow.toml", "version = 1\n").unwrap();
         assert_eq!((config.lake.as_str(), config.profile.as_str()), ("lake", "default"));
+    }
+
+    #[test]
+    fn an_s3_lake_needs_no_more_than_its_address() {
+        let text = "version = 1\nlake = \"s3://acme/lake\"\nviews = [\"live\", \"symlink\"]\n[s3]\nencryption = \"kms\"\nkms_key_id = \"k\"\n";
+        let config = Config::read("windrow.toml", text).unwrap();
+        assert_eq!((config.views.as_slice(), config.s3.encryption), (&[View::Live, View::Symlink][..], Encryption::Kms));
+        let finding = Config::read("windrow.toml", "version = 1\n[s3]\nregoin = \"x\"\n").unwrap_err();
+        assert_eq!(finding.one_line(), "windrow.toml:3:1: W0902: unknown key `regoin`");
+        assert_eq!(finding.help.as_deref(), Some("did you mean `region`?"));
     }
 
     #[test]

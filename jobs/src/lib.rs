@@ -11,6 +11,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod functions;
+pub mod lake;
 pub mod lint;
 pub mod plan;
 pub mod project;

@@ -19,7 +19,7 @@ use crate::{render, runtime};
 pub const RESULT_SCHEMA: u32 = 1;
 
 /// Where progress, findings and results go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reporter {
     common: Common,
     run_id: Option<RunId>,

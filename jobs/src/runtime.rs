@@ -143,6 +143,12 @@ pub fn colour_wanted(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// A variable of the environment; one that is empty or no text is as good as none.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// This program as it was called, so that a suggested command can be pasted: `windrow`, `target/debug/windrow`.
 pub fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "windrow".to_owned())

@@ -1,13 +1,15 @@
 //! What a verb works with: the loaded project, the open lake, the runtime and the identity of the run.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use windrow_core::layout::PartitionColumn;
 use windrow_core::ledger::{CodeVersion, Reason};
 use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table};
 use windrow_lake::{Lake, LakeTable};
 
+use crate::config::View;
+use crate::lake;
 use crate::project::{self, Project};
 use crate::report::Reporter;
 use crate::runtime::{self, Runtime};
@@ -56,7 +58,7 @@ impl<'r> Session<'r> {
         let root = project::find_root(common.project.as_deref(), &runtime::current_dir()?)?;
         let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
         let runtime = Runtime::start()?;
-        let lake = open_lake(&project)?;
+        let lake = lake::open(&project, &runtime, reporter)?;
         let (run_id, code) = (reporter.run_id()?, runtime::code_version());
         Ok(Session { project, lake, runtime, reporter, run_id, reason, force, code })
     }
@@ -88,6 +90,27 @@ impl<'r> Session<'r> {
         }
     }
 
+    /// Prints and writes a verb's result, with what was asked of the store.
+    ///
+    /// # Errors
+    /// `Misconfigured` when the result cannot be written.
+    pub fn result(&self, mut result: Value, text: &str) -> Result<()> {
+        if let (Some(fields), Some(traffic)) = (result.as_object_mut(), lake::traffic_json(&self.lake)) {
+            fields.insert("storage".to_owned(), traffic);
+        }
+        self.reporter.result(&result, text)
+    }
+
+    /// Tells whether a view is kept up to date.
+    pub fn keeps(&self, view: View) -> bool {
+        self.project.config.views.contains(&view)
+    }
+
+    /// Where other programs find the lake.
+    pub fn base_uri(&self) -> String {
+        lake::base_uri(&self.project, &self.lake)
+    }
+
     /// A key of the lake as people find it: with the lake's folder in front.
     pub fn shown(&self, key: &str) -> String {
         format!("{}/{key}", self.project.config.lake.trim_end_matches('/'))
@@ -102,22 +125,4 @@ pub fn partition_column(contract: &Contract) -> Result<PartitionColumn> {
     let property =
         contract.partition().ok_or_else(|| Error::misconfigured(format!("{} has no partition column", contract.file)))?;
     property.name.parse()
-}
-
-fn open_lake(project: &Project) -> Result<Lake> {
-    let configured = &project.config.lake;
-    if configured.contains("://") {
-        return Err(Error::misconfigured(format!("lake `{configured}` is not a folder"))
-            .help("this version reads and writes lakes on local disk only; S3 follows"));
-    }
-    if configured.trim().is_empty() {
-        return Err(Error::misconfigured("the lake's folder is empty").help("write lake = \"lake\" in windrow.toml"));
-    }
-    let folder: PathBuf = project.root.join(Path::new(configured));
-    if !folder.is_dir() {
-        let what = if folder.exists() { "is not a folder" } else { "does not exist" };
-        return Err(Error::misconfigured(format!("the lake {} {what}", folder.display()))
-            .help("correct `lake` in windrow.toml or --lake; a new lake is a folder that holds raw/"));
-    }
-    Lake::open_local(&folder)
 }

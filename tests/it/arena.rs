@@ -50,6 +50,20 @@ impl Arena {
         Arena { name: "S3 server", project, lake, producer: Some(store), environment, runtime: runtime() }
     }
 
+    /// The server's address.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.variable("AWS_ENDPOINT_URL_S3")
+    }
+
+    /// The access key the binary is given.
+    pub(crate) fn key(&self) -> &str {
+        self.variable("AWS_ACCESS_KEY_ID")
+    }
+
+    fn variable(&self, wanted: &str) -> &str {
+        self.environment.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str()).unwrap()
+    }
+
     /// Waits for a future.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)

@@ -15,6 +15,8 @@ mod gate;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod operate;
+#[cfg(test)]
 mod parquet_files;
 #[cfg(test)]
 mod storm;
@@ -25,4 +27,5 @@ mod tiny;
 /// The S3 server is the one of the lake's own tests.
 #[cfg(test)]
 #[path = "../../lib/lake/tests/it/weed.rs"]
+#[allow(dead_code, reason = "a fixture that the lake's own tests use more of")]
 mod weed;

@@ -24,10 +24,10 @@ pub struct Common {
         help_heading = "Common options"
     )]
     pub project: Option<PathBuf>,
-    /// Lake folder, instead of the one in windrow.toml
+    /// Lake, instead of the one in windrow.toml: a folder or s3://bucket/folder
     #[arg(
         long,
-        value_name = "DIR",
+        value_name = "LAKE",
         env = "WINDROW_LAKE",
         hide_env_values = true,
         global = true,

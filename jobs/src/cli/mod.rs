@@ -65,6 +65,8 @@ enum Verb {
     Status(cmd::status::Args),
     /// Show what nothing reaches any more, and delete it when told to
     Gc(cmd::gc::Args),
+    /// Bring every view to what the ledger says
+    Reconcile(cmd::reconcile::Args),
     /// Check contracts, or print their JSON Schema
     Contract(cmd::contract::Args),
     /// Explain a finding's code, such as W0201
@@ -147,6 +149,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Quarantine(args) => cmd::quarantine::run(args, &reporter),
         Verb::Replay(args) => cmd::replay::run(args, &reporter),
         Verb::Rollback(args) => cmd::rollback::run(args, &reporter),
+        Verb::Reconcile(args) => cmd::reconcile::run(args, &reporter),
         Verb::Gc(args) => cmd::gc::run(args, &reporter),
         Verb::Retract(args) => cmd::retract::run(args, &reporter),
         Verb::Status(args) => cmd::status::run(args, &reporter),
@@ -173,6 +176,7 @@ impl Verb {
             Verb::Quarantine(args) => &args.common,
             Verb::Replay(args) => &args.common,
             Verb::Rollback(args) => &args.common,
+            Verb::Reconcile(args) => &args.common,
             Verb::Gc(args) => &args.common,
             Verb::Retract(args) => &args.common,
             Verb::Status(args) => &args.common,

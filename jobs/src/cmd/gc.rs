@@ -93,7 +93,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "report": report.as_ref().map(report_json),
         "skipped": plan.skipped.iter().chain(report.iter().flat_map(|report| &report.skipped)).map(skipped_json).collect::<Vec<_>>(),
     });
-    reporter.result(&result, &shown(&session, &plan, report.as_ref()))?;
+    session.result(result, &shown(&session, &plan, report.as_ref()))?;
     Ok(code)
 }
 

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod gc;
 pub mod plan;
 pub mod quarantine;
+pub mod reconcile;
 pub mod replay;
 pub mod retract;
 pub mod rollback;

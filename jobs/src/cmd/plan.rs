@@ -96,7 +96,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "counts": counts,
         "steps": steps,
     });
-    reporter.result(&result, &text)?;
+    session.result(result, &text)?;
     Ok(0)
 }
 

@@ -68,6 +68,6 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "epoch": epoch,
         "exit_code": 0,
     });
-    reporter.result(&result, &text)?;
+    session.result(result, &text)?;
     Ok(0)
 }

@@ -81,11 +81,11 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "head": published.head.get(),
         "rows_out": rows,
         "content_sha256": staged.document().content_sha256,
-        "view": walk::shown_view(&session, &published.view),
+        "view": published.view.as_deref().map(|key| session.shown(key)),
         "exit_code": 0,
     });
     reporter.finish();
-    reporter.result(&result, &text)?;
+    session.result(result, &text)?;
     Ok(0)
 }
 

@@ -240,6 +240,6 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
         "milliseconds": (seconds * 1000.0).round(),
         "windows": results,
     });
-    session.reporter.result(&result, &done)?;
+    session.result(result, &done)?;
     Ok(code)
 }

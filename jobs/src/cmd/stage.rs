@@ -190,7 +190,7 @@ pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
         }
         published => published?,
     };
-    let view = walk::shown_view(&session, &published.view);
+    let view = published.view.as_deref().map(|key| session.shown(key));
     let superseded = published.head > published.epoch;
     let text = if superseded {
         let (epoch, head) = (published.epoch.get(), published.head.get());
@@ -230,6 +230,6 @@ fn finish(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWi
         result.extend(fields);
     }
     session.reporter.finish();
-    session.reporter.result(&result, text)?;
+    session.result(result, text)?;
     Ok(0)
 }

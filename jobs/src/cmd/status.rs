@@ -60,7 +60,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let text = if rows.is_empty() { "nothing was ever run; `windrow run --dataset …` does".to_owned() } else { shown(&rows) };
     let result =
         json!({"schema": RESULT_SCHEMA, "verb": "status", "run_id": session.run_id.as_str(), "exit_code": 0, "windows": rows});
-    reporter.result(&result, &text)?;
+    session.result(result, &text)?;
     Ok(0)
 }
 

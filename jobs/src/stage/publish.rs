@@ -1,8 +1,9 @@
 //! publish: commit a staged output that passed, then bring the live view up to date.
 
 use windrow_core::{Epoch, Error, ErrorKind, PartitionWindow, Result, Table};
-use windrow_lake::ViewState;
+use windrow_lake::{LakeTable, ViewState};
 
+use crate::config::View;
 use crate::session::Session;
 
 use super::gate;
@@ -14,8 +15,8 @@ pub struct Published {
     pub epoch: Epoch,
     /// The head; a later epoch when one was published already.
     pub head: Epoch,
-    /// The live view.
-    pub view: ViewState,
+    /// The live view's key; `None` when there is none.
+    pub view: Option<String>,
 }
 
 /// Publishes an epoch whose check register says PASS about exactly the staged document. Idempotent.
@@ -29,23 +30,23 @@ pub fn publish(session: &Session<'_>, table: &Table, window: &PartitionWindow, e
     let passed = session.runtime.block_on(lake_table.passed_check(window, state.epoch))?;
     gate::require_same_config(session, table, window, &state)?;
     session.runtime.block_on(lake_table.publish(&passed))?;
-    let view = session.runtime.block_on(lake_table.project_live(window)).map_err(|error| view_failed(table, window, error))?;
+    let view = set_views(session, &lake_table, window).map_err(|error| view_failed(table, window, error))?;
     let head = session.runtime.block_on(lake_table.require_head(window))?.epoch;
-    warn_of_foreign_files(session, table, &view);
+    warn_of_foreign_files(session, table, view.as_deref());
     Ok(Published { epoch: state.epoch, head, view })
 }
 
 /// The commit is done and durable; only what plain readers see is late.
 fn view_failed(table: &Table, window: &PartitionWindow, error: Error) -> Error {
-    let message =
-        format!("{table} {window} is published in the ledger, but its live view could not be brought up to date: {error}");
-    Error::new(error.kind(), message)
-        .help("plain readers still see the version before; any later run of the window brings it up to date")
+    let message = format!("{table} {window} is published in the ledger, but its views could not be brought up to date: {error}");
+    Error::new(error.kind(), message).help(
+        "plain readers still see the version before; `windrow reconcile` or any later run of the window brings it up to date",
+    )
 }
 
 /// Files in a view's folder that windrow did not put there are read by whoever reads the folder.
-fn warn_of_foreign_files(session: &Session<'_>, table: &Table, view: &ViewState) {
-    let ViewState::Current { key, .. } = view else { return };
+fn warn_of_foreign_files(session: &Session<'_>, table: &Table, view: Option<&str>) {
+    let Some(key) = view else { return };
     let (Some(lake), Some((folder, name))) = (session.lake.local_folder(), key.rsplit_once('/')) else { return };
     let Ok(entries) = std::fs::read_dir(lake.join(folder)) else { return };
     for entry in entries.flatten() {
@@ -70,18 +71,28 @@ pub fn damaged(table: &Table, window: &PartitionWindow, error: Error) -> Error {
     Error::internal(message).with("table", table).with("window", window).help(help)
 }
 
-/// Brings the live view of an already published window up to date; heals a run that was killed after its commit.
+/// Brings the views of an already published window up to date; heals a run that was killed after its commit. Returns the
+/// live view's key, when there is one.
 ///
 /// # Errors
 /// What the store says.
-pub fn project(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<Option<ViewState>> {
-    match session.table(table)? {
-        Some(lake_table) => {
-            let view =
-                session.runtime.block_on(lake_table.project_live(window)).map_err(|error| damaged(table, window, error))?;
-            warn_of_foreign_files(session, table, &view);
-            Ok(Some(view))
-        }
-        None => Ok(None),
+pub fn project(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<Option<String>> {
+    let Some(lake_table) = session.table(table)? else { return Ok(None) };
+    let view = set_views(session, &lake_table, window).map_err(|error| damaged(table, window, error))?;
+    warn_of_foreign_files(session, table, view.as_deref());
+    Ok(view)
+}
+
+/// Sets the views that windrow.toml lists.
+fn set_views(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow) -> Result<Option<String>> {
+    if session.keeps(View::Symlink) {
+        session.runtime.block_on(lake_table.project_manifest(window, &session.base_uri()))?;
+    }
+    if !session.keeps(View::Live) {
+        return Ok(None);
+    }
+    match session.runtime.block_on(lake_table.project_live(window))? {
+        ViewState::Current { key, .. } => Ok(Some(key)),
+        ViewState::NotPublished | ViewState::SeveralFiles { .. } => Ok(None),
     }
 }

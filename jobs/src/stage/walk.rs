@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use windrow_core::gate::GateResult;
 use windrow_core::{Error, ErrorKind, Layer, PartitionWindow, Result, Table};
-use windrow_lake::{Head, ViewState};
+use windrow_lake::Head;
 
 use crate::report::{error_json, seconds};
 use crate::runtime;
@@ -149,7 +149,7 @@ fn stages(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Res
         Stage::Unchanged(head) => {
             let view = publish::project(session, table, window)?;
             let mut result = TableResult::new(table, window, Status::Unchanged).with_head(&head);
-            result.view = view.and_then(|view| shown_view(session, &view));
+            result.view = view.map(|key| session.shown(&key));
             Ok(result)
         }
         Stage::Staged(staged) => decide(session, table, window, &staged),
@@ -171,7 +171,7 @@ fn decide(session: &Session<'_>, table: &Table, window: &PartitionWindow, staged
     }
     let Published { view, .. } = publish::publish(session, table, window, Some(epoch))?;
     let mut result = TableResult::new(table, window, Status::Published).with_staged(staged);
-    result.view = shown_view(session, &view);
+    result.view = view.map(|key| session.shown(&key));
     result.gate = Some(answer);
     Ok(result)
 }
@@ -192,12 +192,4 @@ pub fn reject(
     let attempt = attempt.ok_or_else(|| Error::internal("an epoch without a claim").with("epoch", epoch))?;
     let claimed = session.runtime.block_on(lake_table.load_claimed(window, epoch, &attempt))?;
     evidence::quarantine_gate(session, &lake_table, &claimed, answer, None)
-}
-
-/// The live view's path for people; `None` when there is none.
-pub fn shown_view(session: &Session<'_>, view: &ViewState) -> Option<String> {
-    match view {
-        ViewState::Current { key, .. } => Some(session.shown(key)),
-        ViewState::NotPublished | ViewState::SeveralFiles { .. } => None,
-    }
 }

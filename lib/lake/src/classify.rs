@@ -31,6 +31,15 @@ pub(crate) fn store_error(action: &str, key: &str, error: object_store::Error) -
     with_help(failed, io_cause(&error).map(io::Error::kind)).caused_by(error)
 }
 
+/// The same for a write: one that is answered with "not found" has no bucket or folder to go to.
+pub(crate) fn write_error(action: &str, key: &str, error: object_store::Error) -> Error {
+    let failed = store_error(action, key, error);
+    if failed.kind() != ErrorKind::InputMissing {
+        return failed;
+    }
+    Error::misconfigured("the store has no place for the key").with("key", key).caused_by(failed)
+}
+
 /// Turns a file system's failure into ours.
 pub(crate) fn io_error(action: &str, key: &str, error: io::Error) -> Error {
     let failed = Error::new(io_kind(error.kind()), action).with("key", key);

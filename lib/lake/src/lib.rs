@@ -15,7 +15,10 @@
 //! - [`LakeTable::publish`] takes a [`PassedCheck`], which only the store's own PASS over exactly the staged document
 //!   makes;
 //! - the last claimed epoch that publishes is the head, whichever run finishes first;
-//! - [`LakeTable::resolve`] answers one epoch's complete files or "not published", never an empty list.
+//! - [`LakeTable::resolve`] answers one epoch's complete files or "not published", never an empty list;
+//! - registers and `format.json` are never deleted, so an epoch is never used twice; [`Lake::run_gc`] deletes a file of an
+//!   undecided attempt only after it has aborted the attempt in the ledger;
+//! - a view is old or new and never a mix, and equals the head after a quiet [`LakeTable::reconcile`].
 //!
 //! Rejected on purpose: a catalog file per table, latest-pointer objects, rename as commit, listing data to find it.
 //!

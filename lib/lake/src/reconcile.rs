@@ -86,12 +86,14 @@ impl LakeTable {
     /// `Misconfigured` for a base without a scheme, else what the store says when it lists the ledger or the views.
     pub async fn reconcile(&self, views: &Views<'_>) -> Result<Vec<Reconciled>> {
         views.require_valid()?;
+        // Before the ledger: a claim precedes every view of its window, so a view seen here without one never had it.
+        let listed = self.listed_views(views).await?;
         let windows: Vec<PartitionWindow> = self.history().await?.into_keys().collect();
         let mut reconciled = Vec::new();
         for window in &windows {
             reconciled.extend(self.reconcile_window(window, views).await?);
         }
-        for (window, view, key) in self.listed_views(views).await? {
+        for (window, view, key) in listed {
             if windows.binary_search(&window).is_err() {
                 reconciled.push(Reconciled { window, view, change: ViewChange::Foreign(key) });
             }

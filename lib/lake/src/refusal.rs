@@ -55,7 +55,7 @@ pub(crate) fn judge(asked: Asked, status: StatusCode, body: &[u8]) -> Verdict {
         (304, _) => Verdict::Pass,
         (416, _) => Verdict::As(StatusCode::PRECONDITION_FAILED, said),
         (400, "RequestTimeout" | "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch")
-        | (400, "XAmzContentChecksumMismatch" | "InternalError") => Verdict::As(StatusCode::REQUEST_TIMEOUT, said),
+        | (400, "XAmzContentChecksumMismatch" | "MalformedXML" | "InvalidPart") => Verdict::As(StatusCode::REQUEST_TIMEOUT, said),
         (409, _) => Verdict::As(StatusCode::SERVICE_UNAVAILABLE, said),
         (404, "NoSuchBucket" | "NoSuchUpload") => Verdict::Stop(refusal(status.as_u16(), &code, &message)),
         (404 | 408 | 412 | 429, _) => Verdict::As(status, said),
@@ -158,8 +158,8 @@ fn help(status: u16, code: &str) -> &'static str {
             "the credentials do not allow it: the role needs s3:ListBucket on the bucket, s3:GetObject below it, and \
              s3:PutObject below all but raw/"
         }
-        _ if status == 400 => "the credentials may have expired; else check region, endpoint and encryption settings",
-        _ => "check the lake's URL, the endpoint and that it is an S3 server",
+        "" if status == 400 => "the credentials may have expired: get new ones, then run again",
+        _ => "check the lake's URL, region, endpoint and encryption, and that the endpoint is an S3 server",
     }
 }
 

@@ -85,6 +85,8 @@ pub struct S3Settings {
     pub credentials: AwsCredentialProvider,
     /// Encryption of what is written.
     pub encryption: S3Encryption,
+    /// The size in bytes of the parts that larger files go up in; S3 takes 5 MiB to 5 GiB.
+    pub part_bytes: usize,
     /// Timeouts and retries.
     pub patience: S3Patience,
     /// Hears of each failed attempt, for the log.
@@ -92,6 +94,9 @@ pub struct S3Settings {
 }
 
 impl S3Settings {
+    /// Four of them in flight hold 32 MiB, and 10,000 of them, which is S3's limit, 78 GiB.
+    pub const PART_BYTES: usize = 8 * 1024 * 1024;
+
     /// Settings with every choice left at its default.
     pub fn new(location: S3Location, region: impl Into<String>, credentials: AwsCredentialProvider) -> Self {
         S3Settings {
@@ -102,6 +107,7 @@ impl S3Settings {
             allow_http: false,
             credentials,
             encryption: S3Encryption::default(),
+            part_bytes: Self::PART_BYTES,
             patience: S3Patience::default(),
             observer: None,
         }
@@ -118,6 +124,7 @@ impl fmt::Debug for S3Settings {
             .field("path_style", &self.path_style)
             .field("allow_http", &self.allow_http)
             .field("encryption", &self.encryption)
+            .field("part_bytes", &self.part_bytes)
             .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
@@ -145,7 +152,7 @@ impl Lake {
             Some(prefix) => Arc::new(PrefixStore::new(store, prefix)),
             None => Arc::new(store),
         };
-        Ok(Lake::with_client(store, settings.patience.creates, meter, UploadPolicy::DEFAULT))
+        Ok(Lake::with_client(store, settings.patience.creates, meter, UploadPolicy::new(settings.part_bytes)))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use windrow_core::layout::Key;
 use windrow_core::{Error, Result};
 
-use crate::classify::{io_error, store_error};
+use crate::classify::{io_error, store_error, write_error};
 use crate::durable::DurableStore;
 use crate::local::LocalRoot;
 use crate::put_once::RetryPolicy;
@@ -151,7 +151,7 @@ impl Lake {
     pub(crate) async fn replace_view(&self, key: &Key, bytes: Bytes) -> Result<()> {
         let path = self.writable_view(key)?;
         let put = self.store().put(&path, PutPayload::from_bytes(bytes)).await;
-        put.map(|_| ()).map_err(|error| store_error("cannot write the view", path.as_ref(), error))
+        put.map(|_| ()).map_err(|error| write_error("cannot write the view", path.as_ref(), error))
     }
 
     /// Removes a view's object; one that is not there is fine.

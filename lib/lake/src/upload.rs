@@ -14,18 +14,22 @@ use crate::store::Lake;
 /// When and how a file goes up in parts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UploadPolicy {
-    /// The smallest file that does, in bytes.
-    pub(crate) from_bytes: usize,
-    /// The size of a part in bytes, but for the last one; S3 wants at least 5 MiB.
-    pub(crate) part_bytes: usize,
-    /// How many parts are on their way at once.
-    pub(crate) in_flight: usize,
+    /// The size of a part in bytes, but for the last one.
+    part_bytes: usize,
 }
 
 impl UploadPolicy {
-    /// Below 16 MiB the three requests around the parts cost more than they save.
-    pub(crate) const DEFAULT: UploadPolicy =
-        UploadPolicy { from_bytes: 16 * 1024 * 1024, part_bytes: 8 * 1024 * 1024, in_flight: 4 };
+    /// Enough to keep a connection to S3 busy.
+    const IN_FLIGHT: usize = 4;
+
+    pub(crate) fn new(part_bytes: usize) -> Self {
+        UploadPolicy { part_bytes: part_bytes.max(1) }
+    }
+
+    /// One part alone would only cost more requests.
+    fn takes(&self, bytes: usize) -> bool {
+        bytes > self.part_bytes
+    }
 }
 
 impl Lake {
@@ -38,7 +42,7 @@ impl Lake {
     /// # Errors
     /// As [`Lake::put_once`], and `Internal` for a key that is not a data file's.
     pub(crate) async fn put_file(&self, key: &Key, bytes: &Bytes) -> Result<PutOnce> {
-        let Some(policy) = self.uploads().filter(|policy| bytes.len() >= policy.from_bytes) else {
+        let Some(policy) = self.uploads().filter(|policy| policy.takes(bytes.len())) else {
             return self.put_once(key, bytes).await;
         };
         if !matches!(key, Key::Part(..)) {
@@ -101,10 +105,10 @@ async fn send(upload: &mut dyn MultipartUpload, bytes: &Bytes, policy: UploadPol
     let mut parts = Vec::new();
     let mut left = bytes.clone();
     while !left.is_empty() {
-        let part = left.split_to(left.len().min(policy.part_bytes.max(1)));
+        let part = left.split_to(left.len().min(policy.part_bytes));
         parts.push(upload.put_part(PutPayload::from_bytes(part)));
     }
-    futures::stream::iter(parts).buffer_unordered(policy.in_flight.max(1)).try_collect::<()>().await?;
+    futures::stream::iter(parts).buffer_unordered(UploadPolicy::IN_FLIGHT).try_collect::<()>().await?;
     upload.complete().await.map(|_| ())
 }
 

@@ -156,7 +156,11 @@ impl WindowFacts {
             return Fate::Foreign("another attempt holds its epoch");
         }
         let since = match facts.decided {
-            None => return Fate::Retained,
+            // A run that died between its evidence and its outcome may have left nothing else to find it by.
+            None => {
+                let keep = policy.undecided_after.max(policy.quarantine_retention);
+                return aged(facts.youngest, keep, GcReason::Undecided);
+            }
             Some((Decision::Published, _)) => self.superseded_since(epoch),
             Some((_, since)) => Some(since),
         };

@@ -29,7 +29,13 @@ mod reconcile;
 #[cfg(test)]
 mod rollback;
 #[cfg(test)]
+mod s3_answers;
+#[cfg(test)]
 mod s3_answers_lake;
+#[cfg(test)]
+mod s3_answers_proxy;
+#[cfg(test)]
+mod sim;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use windrow_core::ErrorKind;
 use windrow_core::ledger::Reason;
 use windrow_lake::{ClaimRequest, LakeTable, ManifestState};
 
-use crate::aging::AgingBench;
+use crate::aging::{AgingBench, EACH};
 use crate::fault::Fault;
 use crate::support::{Backend, open, publish, request, window};
 
@@ -30,7 +30,7 @@ async fn expected(table: &LakeTable) -> Option<String> {
 
 #[tokio::test]
 async fn the_manifest_follows_the_head_and_goes_with_it() {
-    for backend in Backend::NEAR {
+    for backend in EACH {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         let project = async || table.project_manifest(&window(), BASE).await;

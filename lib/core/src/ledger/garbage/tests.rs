@@ -96,6 +96,10 @@ fn files_of_nobody_are_foreign_and_files_beside_a_decision_are_not_the_heads() {
 fn evidence_outlives_its_epoch_by_the_retention() {
     let fate = |decided| window(&[decided]).fate_of_evidence(&GcPolicy::default(), Epoch::FIRST, &attempt(1));
     assert_eq!(fate(None), Fate::Retained);
+    let mut undecided = window(&[None]);
+    undecided.epochs.get_mut(&Epoch::FIRST).unwrap().youngest = DAY * 30;
+    let old = undecided.fate_of_evidence(&GcPolicy::default(), Epoch::FIRST, &attempt(1));
+    assert_eq!(old, Fate::Garbage(GcReason::Undecided), "nobody decides it any more");
     for decision in [Decision::Aborted, Decision::Quarantined] {
         assert_eq!(fate(Some((decision, 29))), Fate::Retained);
         assert_eq!(fate(Some((decision, 30))), Fate::Garbage(GcReason::Evidence));
