@@ -99,6 +99,9 @@ fn with_help(error: Error, kind: Option<io::ErrorKind>) -> Error {
         }
         Some(io::ErrorKind::ReadOnlyFilesystem) => error.help("the file system is mounted read-only"),
         Some(io::ErrorKind::CrossesDevices) => error.help("the lake must lie on one file system"),
+        Some(io::ErrorKind::Unsupported) => {
+            error.help("the lake needs a file system with hard links and flushing, such as ext4, xfs, btrfs or APFS")
+        }
         _ => error,
     }
 }

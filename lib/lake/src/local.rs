@@ -5,6 +5,7 @@
 //! written in `store/tmp/`, and moved from there.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ impl LocalRoot {
                 opened => opened?,
             };
             let written = fill(&mut file).and_then(|()| file.sync_all());
-            let linked = written.and_then(|()| fs::hard_link(&staging, &target));
+            let linked = written.and_then(|()| fs::hard_link(&staging, &target).map_err(link_error));
             // What stays behind when this fails, or after a kill, is never read and can be removed at any time.
             let _ = fs::remove_file(&staging);
             return linked;
@@ -176,10 +177,47 @@ fn unlistable(path: &Path) -> Option<&'static str> {
     (!path.exists()).then_some("it is a link to nothing")
 }
 
+/// Names the cause when a file system has no hard links: it answers EPERM, which is not about permissions, or that it does
+/// not know the call.
+fn link_error(error: io::Error) -> io::Error {
+    const EPERM: i32 = 1;
+    let is_refused = error.raw_os_error() == Some(EPERM) || error.kind() == io::ErrorKind::Unsupported;
+    if is_refused { io::Error::new(io::ErrorKind::Unsupported, NoHardLinks(error)) } else { error }
+}
+
+/// What [`link_error`] makes of a refused link.
+#[derive(Debug)]
+struct NoHardLinks(io::Error);
+
+impl fmt::Display for NoHardLinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the file system refuses hard links: {}", self.0)
+    }
+}
+
+impl std::error::Error for NoHardLinks {}
+
 /// Writes and flushes a file of its own; refuses a name in use. A link to the published file would be cheaper, but whoever
 /// writes into the view in place would then write into the published file.
 fn write_new(to: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).create_new(true).open(to)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_hard_links_is_told_from_missing_permissions() {
+        const EACCES: i32 = 13;
+        for (code, kind) in [(1, ErrorKind::Misconfigured), (95, ErrorKind::Misconfigured), (EACCES, ErrorKind::AccessDenied)] {
+            let refused = link_error(io::Error::from_raw_os_error(code));
+            let wrapped = object_store::Error::Generic { store: "local disk", source: Box::new(refused) };
+            let error = crate::classify::store_error("refused", "store/a", wrapped);
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_eq!(error.help_text().is_some_and(|help| help.contains("hard links")), code != EACCES, "{error}");
+        }
+    }
 }

@@ -1,6 +1,12 @@
 //! The contract of the ledger, the same on every store.
 
+use std::io::Read;
+use std::sync::Arc;
+
 use bytes::Bytes;
+use futures::StreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
 use windrow_core::gate::Status;
 use windrow_core::layout::{Key, RegisterKind};
 use windrow_core::ledger::{DecidedBy, Decision, ErrorClass, Reason};
@@ -8,7 +14,7 @@ use windrow_core::{Code, Epoch, ErrorKind};
 use windrow_lake::{ClaimRequest, PutOnce, ViewState};
 
 use crate::fault::Fault;
-use crate::support::{Backend, Bench, check, publish, request, stage, window};
+use crate::support::{Backend, Bench, RAW_BYTES, RAW_KEY, check, publish, request, stage, window};
 
 fn register(epoch: u64, kind: RegisterKind) -> Key {
     Key::Register { table: "clean.flights".parse().unwrap(), window: window(), epoch: Epoch::new(epoch).unwrap(), kind }
@@ -16,6 +22,13 @@ fn register(epoch: u64, kind: RegisterKind) -> Key {
 
 async fn store_contract(backend: Backend) {
     create_is_truthful(backend).await;
+    every_answer_to_a_create_is_told_rightly(backend).await;
+    one_of_many_creates_wins(backend).await;
+    two_creates_of_one_key_are_noticed(backend).await;
+    odd_names_are_listed_and_read(backend).await;
+    more_than_a_page_is_listed(backend).await;
+    chunks_of_a_file_are_read_pinned(backend).await;
+    a_replaced_or_removed_file_is_noticed(backend).await;
     a_lost_reply_is_mine(backend).await;
     what_may_change_is_not_created_once(backend).await;
     unpublished_is_an_error_and_never_empty(backend).await;
@@ -29,22 +42,22 @@ async fn store_contract(backend: Backend) {
     tables_are_listed_and_keep_their_identity(backend).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_the_contract() {
     store_contract(Backend::Memory).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn local_disk_keeps_the_contract() {
     store_contract(Backend::LocalDisk).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lake_in_a_folder_keeps_the_contract() {
     store_contract(Backend::DurableDisk).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_s3_server_keeps_the_contract() {
     store_contract(Backend::S3).await;
 }
@@ -56,6 +69,131 @@ async fn create_is_truthful(backend: Backend) {
     assert!(matches!(bench.lake.put_once(&key, &ours).await.unwrap(), PutOnce::Mine), "a retry is mine");
     assert!(matches!(bench.lake.put_once(&key, &theirs).await.unwrap(), PutOnce::Theirs(found) if found == ours));
     bench.assert_only_legal_writes().await;
+}
+
+/// What was there, times what goes wrong with the create, times what becomes of it when all is well again.
+async fn every_answer_to_a_create_is_told_rightly(backend: Backend) {
+    let (ours, theirs) = (Bytes::from_static(b"ours"), Bytes::from_static(b"theirs"));
+    let unknown = [Fault::Unavailable, Fault::LandsMovedOn, Fault::CutOff, Fault::CutOffAfter];
+    let bench = Bench::new(backend).await;
+    let mut number = 0;
+    for there in [None, Some(&ours), Some(&theirs)] {
+        for fault in Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::Kill | Fault::KillAfter)) {
+            number += 1;
+            let (key, at) = (register(number, RegisterKind::Claim), format!("{backend:?} {there:?} {fault:?}"));
+            if let Some(there) = there {
+                assert!(matches!(bench.lake.put_once(&key, there).await.unwrap(), PutOnce::Mine));
+            }
+            bench.store.plan(0, fault);
+            match (bench.lake.put_once(&key, &ours).await.unwrap(), unknown.contains(&fault)) {
+                (PutOnce::Unknown(error), true) => assert_eq!(error.kind(), ErrorKind::Transient, "{at}"),
+                (PutOnce::Theirs(found), false) => assert!(found == theirs && there == Some(&theirs), "{at}"),
+                (PutOnce::Mine, false) => assert!(there != Some(&theirs), "{at}"),
+                (answer, _) => panic!("{at}: {answer:?}"),
+            }
+            bench.store.heal();
+            bench.store.land().await;
+            let settled = bench.lake.put_once(&key, &ours).await.unwrap();
+            assert_eq!(matches!(settled, PutOnce::Mine), there != Some(&theirs), "{at}: {settled:?}");
+            let expected = there.unwrap_or(&ours);
+            assert_eq!(bench.lake.get_bytes(&key.to_string()).await.unwrap(), expected, "{at}");
+        }
+    }
+}
+
+async fn one_of_many_creates_wins(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    let key = register(1, RegisterKind::Claim);
+    let offers: Vec<Bytes> = (0..8).map(|number| Bytes::from(format!("offer {number}"))).collect();
+    let puts = offers.iter().map(|offer| {
+        let (lake, key, offer) = (bench.process(), key.clone(), offer.clone());
+        tokio::spawn(async move { lake.put_once(&key, &offer).await.unwrap() })
+    });
+    let answers = futures::future::join_all(puts.collect::<Vec<_>>()).await;
+    let stored = bench.lake.get_bytes(&key.to_string()).await.unwrap();
+    let mut winners = 0;
+    for (offer, answer) in offers.iter().zip(answers) {
+        match answer.unwrap() {
+            PutOnce::Mine => winners += usize::from(stored == offer),
+            PutOnce::Theirs(found) => assert!(found == stored && stored != offer, "{backend:?}"),
+            PutOnce::Unknown(error) => panic!("{backend:?}: {error}"),
+        }
+    }
+    assert_eq!(winners, 1, "{backend:?}");
+}
+
+async fn two_creates_of_one_key_are_noticed(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    bench.store.ignore_create();
+    let error = crate::support::open(&bench.lake).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(error.help_text().is_some_and(|help| help.contains("If-None-Match")), "{error}");
+    assert_eq!(bench.store.writes().len(), 2, "format.json twice and nothing else");
+}
+
+/// Puts raw files as a producer does.
+async fn put_raw(bench: &Bench, files: &[(String, Bytes)]) {
+    let store = bench.store.inner();
+    let puts = files.iter().cloned().map(|(name, bytes)| {
+        let (store, key) = (Arc::clone(&store), Path::parse(format!("raw/flights/2013-01-01/{name}")).unwrap());
+        async move { store.put(&key, PutPayload::from_bytes(bytes)).await.unwrap() }
+    });
+    futures::stream::iter(puts.collect::<Vec<_>>()).buffer_unordered(16).for_each(|_| async {}).await;
+}
+
+async fn odd_names_are_listed_and_read(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    let names = ["a b.dat", "a%20b.dat", "a+b&c=d.dat", "naïve-日本.dat", "100%.dat", "~(1)!*'.dat", "é\u{301}.dat"];
+    let files: Vec<(String, Bytes)> = names.iter().map(|name| ((*name).to_owned(), Bytes::from(*name))).collect();
+    put_raw(&bench, &files).await;
+    let found = bench.lake.list_inputs("flights/2013-01-01/*.dat").await.unwrap().inputs;
+    let mut expected: Vec<String> = names.iter().map(|name| format!("raw/flights/2013-01-01/{name}")).collect();
+    expected.sort();
+    assert_eq!(found.iter().map(|input| input.key.clone()).collect::<Vec<_>>(), expected, "{backend:?}");
+    for input in &found {
+        let bytes = bench.lake.get_pinned(input).await.unwrap();
+        assert!(input.key.ends_with(std::str::from_utf8(&bytes).unwrap()), "{backend:?}: {}", input.key);
+    }
+}
+
+async fn more_than_a_page_is_listed(backend: Backend) {
+    const FILES: usize = 1_001;
+    let bench = Bench::new(backend).await;
+    let files: Vec<(String, Bytes)> = (0..FILES).map(|number| (format!("{number:05}.dat"), Bytes::from_static(b"x"))).collect();
+    put_raw(&bench, &files).await;
+    let found = bench.lake.list_inputs("flights/2013-01-01/*.dat").await.unwrap().inputs;
+    assert_eq!(found.len(), FILES, "{backend:?}");
+    assert!(found.is_sorted_by(|a, b| a.key < b.key), "{backend:?}");
+}
+
+async fn chunks_of_a_file_are_read_pinned(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    let content: Bytes = (0..17_000_003_u32).map(|i| (i % 251) as u8).collect();
+    put_raw(&bench, &[("big.dat".to_owned(), content.clone()), ("empty.dat".to_owned(), Bytes::new())]).await;
+    for input in bench.lake.list_inputs("flights/2013-01-01/*.dat").await.unwrap().inputs {
+        let mut reader = bench.lake.read_pinned(&input, &tokio::runtime::Handle::current());
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let expected = if input.size == 0 { Bytes::new() } else { content.clone() };
+        assert!(read.await.unwrap().unwrap() == expected, "{backend:?} {}", input.key);
+    }
+}
+
+async fn a_replaced_or_removed_file_is_noticed(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    let store = bench.store.inner();
+    let key = Path::from(RAW_KEY);
+    let listed = bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
+    assert_eq!(bench.lake.get_pinned(&listed).await.unwrap(), RAW_BYTES);
+    store.put(&key, vec![b'x'; RAW_BYTES.len()].into()).await.unwrap();
+    assert_eq!(bench.lake.get_pinned(&listed).await.unwrap_err().kind(), ErrorKind::Transient, "{backend:?}");
+    let again = bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
+    assert_ne!(again.etag, listed.etag, "{backend:?}");
+    store.delete(&key).await.unwrap();
+    assert_eq!(bench.lake.get_pinned(&again).await.unwrap_err().kind(), ErrorKind::Transient, "{backend:?}");
+    assert_eq!(bench.lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs, [], "{backend:?}");
 }
 
 async fn a_lost_reply_is_mine(backend: Backend) {
@@ -234,13 +372,4 @@ async fn tables_are_listed_and_keep_their_identity(backend: Backend) {
     let names: Vec<String> = bench.lake.tables().await.unwrap().iter().map(|table| table.name().to_string()).collect();
     assert_eq!(names, ["clean.flights"]);
     assert!(bench.lake.table(&"curated.flights".parse().unwrap()).await.unwrap().is_none());
-}
-
-#[tokio::test]
-async fn a_store_without_conditional_writes_is_refused() {
-    let bench = Bench::new(Backend::Memory).await;
-    bench.store.ignore_create();
-    let error = crate::support::open(&bench.lake).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Misconfigured);
-    assert_eq!(bench.store.writes().len(), 2, "format.json twice and nothing else");
 }

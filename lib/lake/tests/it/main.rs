@@ -9,6 +9,8 @@ mod contract;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod fault;
 #[cfg(test)]
 mod faults;

@@ -170,7 +170,7 @@ impl Bench {
     }
 }
 
-fn files_below(root: &std::path::Path) -> Vec<String> {
+pub(crate) fn files_below(root: &std::path::Path) -> Vec<String> {
     let mut pending = vec![root.to_owned()];
     let mut files = Vec::new();
     while let Some(folder) = pending.pop() {
