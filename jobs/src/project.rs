@@ -11,7 +11,7 @@ use windrow_core::contract::{self, TransformKind};
 use windrow_core::gate::{Check, Metric, Number, Severity, Threshold};
 use windrow_core::id::{DatasetName, Layer, Table};
 use windrow_core::profile::Profile;
-use windrow_core::{Code, Contract, Diagnostic, Error, ErrorKind, Place, Result, canonical, suggest, yaml};
+use windrow_core::{Code, Contract, Diagnostic, Error, ErrorKind, PartitionWindow, Place, Result, canonical, suggest, yaml};
 
 use crate::config::{self, Config};
 
@@ -106,6 +106,20 @@ impl Project {
             ))
             .help(suggest::hint(&table.to_string(), &names))
         })
+    }
+
+    /// The contract of a table, for a window of its grain.
+    ///
+    /// # Errors
+    /// As [`Project::contract`]; `Usage` when the window is of another grain.
+    pub fn contract_at(&self, table: &Table, window: &PartitionWindow) -> Result<&Contract> {
+        let contract = self.contract(table)?;
+        let rule = &contract.window;
+        if window.grain() == rule.grain {
+            return Ok(contract);
+        }
+        let message = format!("`{window}` names one {}, the contract's windows are {}s", window.grain(), rule.grain);
+        Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", rule.place)))
     }
 
     /// The contract of a dataset in a layer, if there is one.

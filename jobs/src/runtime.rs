@@ -132,6 +132,11 @@ pub fn code_version() -> CodeVersion {
     CodeVersion { version: env!("CARGO_PKG_VERSION").to_owned(), git: option_env!("WINDROW_GIT").map(str::to_owned) }
 }
 
+/// How many cores this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
 /// Tells whether colours are wanted: a terminal, and no `NO_COLOR`.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn colour_wanted(is_terminal: bool) -> bool {

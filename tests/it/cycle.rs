@@ -285,13 +285,18 @@ fn a_damaged_published_file_is_never_read_and_is_made_anew() {
 
 #[test]
 fn late_files_are_computed_ignored_or_refused_as_declared() {
-    for (late, code, status, rows) in [("rerun", 0, "published", 2), ("ignore", 0, "unchanged", 1), ("fail", 65, "failed", 1)] {
+    let policies =
+        [("rerun", 0, "published", "run", 2), ("ignore", 0, "unchanged", "skip", 1), ("fail", 65, "failed", "fail", 1)];
+    for (late, code, status, planned, rows) in policies {
         let project = Tiny::default().project();
         let policy = format!("      - {{property: late, vendor: windrow, value: {late}}}\n    properties:");
         project.replace("schemas/t.raw.odcs.yaml", "    properties:", &policy);
         project.write(&raw_file("a.csv"), format!("{HEADER}{ROW}"));
         tiny::run(&project).expect(0);
         project.write(&raw_file("b.csv"), format!("{HEADER}2,,,,,,\n"));
+        let plan = project.run_json(&["plan", "--dataset", "t", "--window", WINDOW]).expect(0).json();
+        assert_eq!(plan["steps"][0]["action"], planned, "{plan}");
+        assert!(plan["steps"][0]["why"].as_str().unwrap().starts_with("raw files changed: 1 new"), "{plan}");
         let result = tiny::run(&project).expect(code).json();
         assert_eq!(result["windows"][0]["tables"][0]["status"], status, "{late}");
         assert_eq!(project.view("clean/t", PARTITION).unwrap().len(), rows, "{late}");
@@ -300,4 +305,67 @@ fn late_files_are_computed_ignored_or_refused_as_declared() {
         project.run_json(&["run", "--dataset", "t", "--window", WINDOW, "--force"]).expect(0);
         assert_eq!(project.view("clean/t", PARTITION).unwrap().len(), 2, "{late}");
     }
+}
+
+/// Eight days; the raw file of the third breaks its contract, the sixth has none.
+fn eight_days() -> crate::support::Project {
+    let project = Tiny { is_curated: true, ..Tiny::default() }.project();
+    for day in [2, 3, 4, 5, 6, 8, 9] {
+        let row = if day == 4 { "two,,,,,,\n".to_owned() } else { format!("{day},,,,,,\n") };
+        project.write(&format!("lake/raw/t/2024-01-{day:02}/t.csv"), format!("{HEADER}{row}"));
+    }
+    project
+}
+
+const EIGHT_DAYS: [&str; 7] = ["run", "--dataset", "t", "--from", "2024-01-02", "--to", "2024-01-10"];
+
+#[test]
+fn windows_at_the_same_time_give_what_windows_in_turn_give() {
+    let run = |at_once: &str| {
+        let project = eight_days();
+        let result = project.run_json(&[&EIGHT_DAYS[..], &["--concurrency", at_once]].concat()).expect(65).json();
+        (project, result)
+    };
+    let (in_turn, first) = run("1");
+    let (at_once, second) = run("8");
+    let story = |result: &serde_json::Value| -> Vec<(String, String)> {
+        let windows = result["windows"].as_array().unwrap();
+        let tables = windows.iter().flat_map(|window| window["tables"].as_array().unwrap());
+        tables.map(|table| (format!("{} {}", table["table"], table["window"]), table["status"].to_string())).collect()
+    };
+    assert_eq!(story(&first), story(&second), "results are in the windows' order");
+    assert_eq!(first["counts"], second["counts"]);
+    assert_eq!(
+        (&first["counts"]["ok"], &first["counts"]["quarantined"], &first["counts"]["fail"]),
+        (&6.into(), &1.into(), &1.into())
+    );
+    for layer in ["lake/clean", "lake/curated"] {
+        assert_eq!(in_turn.tree(layer), at_once.tree(layer), "byte for byte the same tables");
+        assert_eq!(at_once.tree(layer).len(), 6);
+    }
+}
+
+#[test]
+fn a_plan_says_what_a_run_does_and_touches_nothing() {
+    let project = eight_days();
+    let plan = || project.run_json(&[&["plan"], &EIGHT_DAYS[1..]].concat()).expect(0).json();
+    let before = project.tree("lake");
+    let first = plan();
+    assert_eq!(project.tree("lake"), before);
+    assert_eq!(first["counts"], serde_json::json!({"run": 14, "skip": 0, "wait": 2, "fail": 0}));
+    project.run_json(&EIGHT_DAYS).expect(65);
+    let second = plan();
+    assert_eq!(second["counts"], serde_json::json!({"run": 2, "skip": 12, "wait": 2, "fail": 0}));
+    project.replace("jobs/sql/t.sql", "SELECT n", "SELECT n + 1 AS n");
+    let third = plan();
+    let steps: Vec<&str> = third["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|step| step["action"] == "run")
+        .map(|step| step["why"].as_str().unwrap())
+        .collect();
+    assert_eq!(steps.iter().filter(|why| **why == "contract, SQL, checks or profile changed").count(), 6, "{steps:?}");
+    let none = project.run_json(&["plan", "--dataset", "u", "--window", WINDOW]).expect(78).json();
+    assert!(none["error"]["help"].as_str().unwrap().contains('t'), "{none}");
 }

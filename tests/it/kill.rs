@@ -21,7 +21,7 @@ const WINDOWS: [&str; 2] = ["2024-01-02", "2024-01-03"];
 const RUN: [&str; 7] = ["run", "--dataset", "t", "--from", "2024-01-02", "--to", "2024-01-04"];
 
 /// Every version has another number of rows, and every row names its version.
-fn version_rows(version: u64) -> String {
+pub(crate) fn version_rows(version: u64) -> String {
     (0..20 + version % 7).map(|n| format!("{n},1.50,,,v{version},,\n")).collect()
 }
 
@@ -36,10 +36,10 @@ fn send_raw(project: &Project, version: u64) {
 }
 
 /// The same numbers every time: xorshift from a fixed seed.
-struct Seeded(u64);
+pub(crate) struct Seeded(pub(crate) u64);
 
 impl Seeded {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -81,7 +81,7 @@ impl Watcher {
     }
 }
 
-fn shown_rows(version: u64) -> Vec<String> {
+pub(crate) fn shown_rows(version: u64) -> Vec<String> {
     let row = |n| format!("{{n: {n}, price: 1.50, day: null, at: null, name: \"v{version}\", ratio: null, ok: null}}");
     (0..20 + version % 7).map(row).collect()
 }

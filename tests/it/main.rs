@@ -1,6 +1,8 @@
 //! The one integration binary: the real `windrow` program on projects in temporary folders.
 
 #[cfg(test)]
+mod arena;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod cli;
@@ -15,6 +17,12 @@ mod kill;
 #[cfg(test)]
 mod parquet_files;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tiny;
+/// The S3 server is the one of the lake's own tests.
+#[cfg(test)]
+#[path = "../../lib/lake/tests/it/weed.rs"]
+mod weed;

@@ -1,5 +1,6 @@
 //! Arguments that several verbs share. Every flag can be given as an environment variable, which the help shows.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -109,6 +110,26 @@ pub struct WindowArgs {
     pub last: Option<String>,
 }
 
+/// How many windows at the same time.
+#[derive(Clone, Debug, Args)]
+pub struct ConcurrencyArgs {
+    /// Windows computed at the same time; each takes the memory of one [default: the cores, at most 4]
+    #[arg(long, value_name = "N", env = "WINDROW_CONCURRENCY", hide_env_values = true)]
+    pub concurrency: Option<NonZeroUsize>,
+}
+
+impl ConcurrencyArgs {
+    /// The bound.
+    pub fn windows(&self) -> usize {
+        self.concurrency.map_or_else(default_concurrency, NonZeroUsize::get)
+    }
+}
+
+/// As many windows as there are cores, at most four: each holds its rows in memory.
+pub fn default_concurrency() -> usize {
+    runtime::cores().min(4)
+}
+
 impl WindowArgs {
     /// Tells whether any window was named.
     pub fn is_given(&self) -> bool {
@@ -185,6 +206,7 @@ pub struct EpochArgs {
     pub epoch: Option<Epoch>,
 }
 
-fn parse_epoch(text: &str) -> Result<Epoch, String> {
+/// Reads an epoch from the command line.
+pub(crate) fn parse_epoch(text: &str) -> Result<Epoch, String> {
     text.parse::<u64>().ok().and_then(Epoch::new).ok_or_else(|| "an epoch is a whole number from 1".to_owned())
 }

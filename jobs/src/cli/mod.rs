@@ -10,7 +10,8 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 use windrow_core::ErrorKind;
 
-pub use args::{Common, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs};
+pub(crate) use args::parse_epoch;
+pub use args::{Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs, default_concurrency};
 
 use crate::cmd;
 use crate::report::{RESULT_SCHEMA, Reporter, error_json};
@@ -40,6 +41,8 @@ enum Verb {
     Demo(cmd::demo::Args),
     /// Walk windows through all stages: check input, clean, gate, publish, curate
     Run(cmd::run::Args),
+    /// Show what run would do with each window, and why; touches nothing
+    Plan(cmd::plan::Args),
     /// Tell whether a window's raw files are all there and have the declared shape
     CheckInput(cmd::stage::CheckInputArgs),
     /// Read, validate and shape a window's raw files into a staged clean output
@@ -54,8 +57,14 @@ enum Verb {
     Quarantine(cmd::quarantine::Args),
     /// Run quarantined and failed windows again
     Replay(cmd::replay::Args),
+    /// Make an older published version of a window the head again
+    Rollback(cmd::rollback::Args),
+    /// Take a published window back; readers see no such window
+    Retract(cmd::retract::Args),
     /// Show every window's head, staleness and last decision
     Status(cmd::status::Args),
+    /// Show what nothing reaches any more, and delete it when told to
+    Gc(cmd::gc::Args),
     /// Check contracts, or print their JSON Schema
     Contract(cmd::contract::Args),
     /// Explain a finding's code, such as W0201
@@ -129,6 +138,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match &cli.verb {
         Verb::Demo(args) => cmd::demo::run(args, &reporter),
         Verb::Run(args) => cmd::run::run(args, &reporter),
+        Verb::Plan(args) => cmd::plan::run(args, &reporter),
         Verb::CheckInput(args) => cmd::stage::check_input(args, &reporter),
         Verb::RawToClean(args) => cmd::stage::raw_to_clean(args, &reporter),
         Verb::CleanToCurated(args) => cmd::stage::clean_to_curated(args, &reporter),
@@ -136,6 +146,9 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Publish(args) => cmd::stage::publish(args, &reporter),
         Verb::Quarantine(args) => cmd::quarantine::run(args, &reporter),
         Verb::Replay(args) => cmd::replay::run(args, &reporter),
+        Verb::Rollback(args) => cmd::rollback::run(args, &reporter),
+        Verb::Gc(args) => cmd::gc::run(args, &reporter),
+        Verb::Retract(args) => cmd::retract::run(args, &reporter),
         Verb::Status(args) => cmd::status::run(args, &reporter),
         Verb::Contract(args) => cmd::contract::run(args, &reporter),
         Verb::Explain(args) => cmd::explain::run(args, &reporter),
@@ -151,6 +164,7 @@ impl Verb {
         match self {
             Verb::Demo(args) => &args.common,
             Verb::Run(args) => &args.common,
+            Verb::Plan(args) => &args.common,
             Verb::CheckInput(args) => &args.common,
             Verb::RawToClean(args) => &args.common,
             Verb::CleanToCurated(args) => &args.common,
@@ -158,6 +172,9 @@ impl Verb {
             Verb::Publish(args) => &args.common,
             Verb::Quarantine(args) => &args.common,
             Verb::Replay(args) => &args.common,
+            Verb::Rollback(args) => &args.common,
+            Verb::Gc(args) => &args.common,
+            Verb::Retract(args) => &args.common,
             Verb::Status(args) => &args.common,
             Verb::Contract(args) => &args.common,
             Verb::Explain(args) => &args.common,

@@ -6,7 +6,7 @@ use windrow_core::id::{DatasetName, Table};
 use windrow_core::ledger::{Decision, Reason};
 use windrow_core::{PartitionWindow, Result};
 
-use crate::cli::{Common, WindowArgs};
+use crate::cli::{Common, ConcurrencyArgs, WindowArgs};
 use crate::report::Reporter;
 use crate::session::{Force, Session};
 use crate::{lint, plan};
@@ -24,6 +24,8 @@ pub struct Args {
     dataset: DatasetName,
     #[command(flatten)]
     windows: WindowArgs,
+    #[command(flatten)]
+    concurrency: ConcurrencyArgs,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -49,7 +51,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     if windows.is_empty() {
         reporter.say("nothing to replay: no named window was quarantined or left undecided");
     }
-    let results = walk_windows(&session, &tables, &windows);
+    let results = walk_windows(&session, &tables, &windows, args.concurrency.windows());
     summarise(&session, "replay", args.dataset.as_str(), &results, windows.len())
 }
 

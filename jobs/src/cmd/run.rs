@@ -1,4 +1,6 @@
-//! `windrow run`: windows through all stages, one after the other; the failure of one changes nothing of another.
+//! `windrow run`: windows through all stages, several at a time; the failure of one changes nothing of another.
+
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::json;
@@ -6,7 +8,7 @@ use windrow_core::id::{DatasetName, Table};
 use windrow_core::ledger::Reason;
 use windrow_core::{ErrorKind, PartitionWindow, Result};
 
-use crate::cli::{Common, WindowArgs};
+use crate::cli::{Common, ConcurrencyArgs, WindowArgs};
 use crate::report::{self, RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::walk::{self, Status, TableResult};
@@ -28,6 +30,8 @@ pub struct Args {
     #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub force: bool,
     #[command(flatten)]
+    pub(crate) concurrency: ConcurrencyArgs,
+    #[command(flatten)]
     pub(crate) common: Common,
 }
 
@@ -41,7 +45,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let target = tables.last().map(|table| session.project.contract(table)).transpose()?;
     let windows = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
     lint::require_clean(&session.project, &tables)?;
-    let results = walk_windows(&session, &tables, &windows);
+    let results = walk_windows(&session, &tables, &windows, args.concurrency.windows());
     summarise(&session, "run", args.dataset.as_str(), &results, windows.len())
 }
 
@@ -68,24 +72,43 @@ impl WindowResult {
     }
 }
 
-/// Walks the tables of every window, in order. Interruption ends the walk between two steps.
-pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[PartitionWindow]) -> Vec<WindowResult> {
+/// Walks the tables of every window, up to `at_once` windows at the same time, and returns the results in the windows'
+/// order. Interruption ends each walk between two steps, and starts no further one.
+pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[PartitionWindow], at_once: usize) -> Vec<WindowResult> {
     let name = tables.last().map(|table| table.dataset.to_string()).unwrap_or_default();
     session.reporter.start(windows.len(), &name);
-    let mut results = Vec::new();
-    for (index, window) in windows.iter().enumerate() {
-        let result = walk_window(session, tables, window);
-        announce(session, &name, index + 1, windows.len(), &result);
-        session.reporter.advance();
-        let interrupted =
-            result.failure().and_then(|table| table.failure.as_ref()).is_some_and(|error| error.kind() == ErrorKind::Interrupted);
-        results.push(result);
-        if interrupted {
-            break;
+    let queue = Mutex::new(windows.iter().enumerate());
+    let done = Mutex::new(Vec::with_capacity(windows.len()));
+    let walk = || {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((index, window)) = next else { return };
+            let result = walk_window(session, tables, window);
+            let interrupted = is_interrupted(&result);
+            // One window's lines are told together.
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            announce(session, &name, index + 1, windows.len(), &result);
+            session.reporter.advance();
+            done.push((index, result));
+            if interrupted {
+                return;
+            }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..at_once.min(windows.len()) {
+            scope.spawn(walk);
+        }
+        walk();
+    });
     session.reporter.finish();
-    results
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn is_interrupted(result: &WindowResult) -> bool {
+    result.failure().and_then(|table| table.failure.as_ref()).is_some_and(|error| error.kind() == ErrorKind::Interrupted)
 }
 
 fn walk_window(session: &Session<'_>, tables: &[Table], window: &PartitionWindow) -> WindowResult {

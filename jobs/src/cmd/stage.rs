@@ -80,8 +80,7 @@ pub struct PublishArgs {
 pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let window = &args.table.window;
-    let raw = session.project.contract(&Table::new(Layer::Raw, args.table.dataset.clone()))?;
-    require_grain(raw, window)?;
+    let raw = session.project.contract_at(&Table::new(Layer::Raw, args.table.dataset.clone()), window)?;
     let found = input::discover(&session, raw, window)?;
     let report = input::check_headers(&session, raw, &found.inputs)?;
     if !report.is_empty() {
@@ -97,14 +96,6 @@ pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
     finish(&session, "check-input", &raw.table, window, fields, &text)
 }
 
-fn require_grain(contract: &windrow_core::Contract, window: &PartitionWindow) -> Result<()> {
-    if window.grain() == contract.window.grain {
-        return Ok(());
-    }
-    let message = format!("`{window}` names one {}, the contract's windows are {}s", window.grain(), contract.window.grain);
-    Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", contract.window.place)))
-}
-
 /// Stages the clean output of a window.
 ///
 /// # Errors
@@ -112,8 +103,7 @@ fn require_grain(contract: &windrow_core::Contract, window: &PartitionWindow) ->
 pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, args.force)?;
     let table = Table::new(Layer::Clean, args.table.dataset.clone());
-    let contract = session.project.contract(&table)?;
-    require_grain(contract, &args.table.window)?;
+    let contract = session.project.contract_at(&table, &args.table.window)?;
     lint::require_clean(&session.project, std::slice::from_ref(&table))?;
     let stage = clean::raw_to_clean(&session, contract, &args.table.window)?;
     staged(&session, "raw-to-clean", &table, &args.table.window, &stage)
@@ -126,8 +116,7 @@ pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
 pub fn clean_to_curated(args: &CleanToCuratedArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, args.force)?;
     let table = Table::new(Layer::Curated, args.table.dataset.clone());
-    let contract = session.project.contract(&table)?;
-    require_grain(contract, &args.table.window)?;
+    let contract = session.project.contract_at(&table, &args.table.window)?;
     lint::require_clean(&session.project, std::slice::from_ref(&table))?;
     let stage = curated::clean_to_curated(&session, contract, &args.table.window)?;
     staged(&session, "clean-to-curated", &table, &args.table.window, &stage)
@@ -172,7 +161,7 @@ fn gate_table(table: &TableArgs, epoch: &EpochArgs) -> Table {
 pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
-    require_grain(session.project.contract(&table)?, window)?;
+    session.project.contract_at(&table, window)?;
     let (epoch, answer) = gate::check(&session, &table, window, args.epoch.epoch)?;
     let failed: Vec<_> = answer.checks.iter().filter(|check| !check.passed).map(evidence::gate_finding).collect();
     reporter.findings(&failed);
@@ -194,7 +183,7 @@ pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
 pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
-    require_grain(session.project.contract(&table)?, window)?;
+    session.project.contract_at(&table, window)?;
     let published = match publish::publish(&session, &table, window, args.epoch.epoch) {
         Err(error) if error.kind() == ErrorKind::QualityFailed => {
             return Err(refused(&session, &table, window, args.epoch.epoch)?);

@@ -3,15 +3,15 @@
 use serde::Serialize;
 use serde_json::json;
 use windrow_core::id::{DatasetName, Layer, Table};
-use windrow_core::ledger::{Decision, Reason, inputs_sha256};
-use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
+use windrow_core::ledger::{Decision, Reason};
+use windrow_core::{Error, PartitionWindow, Result};
 use windrow_lake::{EpochState, LakeTable};
 
 use crate::cli::{Common, WindowArgs};
 use crate::plan;
 use crate::report::{RESULT_SCHEMA, Reporter};
 use crate::session::Session;
-use crate::stage::{clean, curated, input};
+use crate::stage::freshness::{self, Stale};
 
 /// Arguments of `windrow status`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,7 @@ pub struct Row {
     rows: Option<u64>,
     files: Option<usize>,
     stale: bool,
+    why: Option<String>,
     last: String,
     last_epoch: u64,
 }
@@ -100,6 +101,7 @@ fn never_run(table: &Table, window: &PartitionWindow) -> Row {
         rows: None,
         files: None,
         stale: false,
+        why: None,
         last: String::new(),
         last_epoch: 0,
     }
@@ -108,14 +110,12 @@ fn never_run(table: &Table, window: &PartitionWindow) -> Row {
 fn row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, last: &EpochState) -> Result<Row> {
     let table = lake_table.name();
     let head = session.runtime.block_on(lake_table.resolve(window))?;
-    let stale = match &head {
-        Some(head) => is_stale(session, table, window, head)?,
-        None => false,
-    };
+    let contract = session.project.contract(table)?;
+    let stale = head.as_ref().map(|head| freshness::data_changed(session, contract, head)).transpose()?.flatten();
     let state = match (&head, decision(last)) {
         (Some(_), Some(Decision::Quarantined)) => "published, newer quarantined",
-        (Some(_), _) if stale && table.layer == Layer::Curated => "published, inputs changed",
-        (Some(_), _) if stale => "published, raw files changed",
+        (Some(_), _) if stale == Some(Stale::Inputs) => "published, inputs changed",
+        (Some(_), _) if stale.is_some() => "published, raw files changed",
         (Some(_), _) => "published",
         (None, Some(Decision::Quarantined)) => "quarantined",
         (None, Some(Decision::Retracted)) => "retracted",
@@ -134,7 +134,8 @@ fn row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, 
         epoch: head.as_ref().map(|head| head.epoch.get()),
         rows: head.as_ref().map(|head| head.rows),
         files: head.as_ref().map(|head| head.files.len()),
-        stale,
+        stale: stale.is_some(),
+        why: stale.map(|stale| stale.to_string()),
         last: reason.map_or(last_decision.clone(), |reason| format!("{last_decision}: {reason}")),
         last_epoch: last.epoch.get(),
     })
@@ -142,31 +143,6 @@ fn row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, 
 
 fn decision(state: &EpochState) -> Option<Decision> {
     state.outcome.as_ref().map(|outcome| outcome.document().decision)
-}
-
-fn is_stale(session: &Session<'_>, table: &Table, window: &PartitionWindow, head: &windrow_lake::Head) -> Result<bool> {
-    if table.layer == Layer::Curated {
-        return inputs_changed(session, table, window, head);
-    }
-    let Some(raw) = session.project.contract_of(Layer::Raw, &table.dataset) else { return Ok(false) };
-    match input::discover(session, raw, window) {
-        Ok(found) => clean::is_stale(head, &found),
-        // Raw files that are gone make a published window no less published.
-        Err(error) if error.kind() == ErrorKind::InputMissing => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Tells whether a curated window was computed from other versions than its inputs' heads of today.
-fn inputs_changed(session: &Session<'_>, table: &Table, window: &PartitionWindow, head: &windrow_lake::Head) -> Result<bool> {
-    let spec = curated::transform_spec(session.project.contract(table)?)?;
-    let mut files = Vec::new();
-    for input in &spec.inputs {
-        let Some(lake_table) = session.table(input)? else { continue };
-        let found = session.runtime.block_on(lake_table.resolve(window))?;
-        files.extend(found.iter().flat_map(curated::head_entries));
-    }
-    Ok(inputs_sha256(&files)? != head.staged.document().inputs_sha256)
 }
 
 fn shown(rows: &[Row]) -> String {

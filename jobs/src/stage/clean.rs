@@ -224,12 +224,3 @@ fn without_row(batch: &arrow_array::RecordBatch, row: usize) -> Result<arrow_arr
     arrow_select::filter::filter_record_batch(batch, &mask)
         .map_err(|error| Error::internal("cannot drop a refused row").caused_by(error))
 }
-
-/// Tells whether a head was computed from other raw files than are there now.
-///
-/// # Errors
-/// `Internal` when the digest cannot be computed.
-pub fn is_stale(head: &Head, found: &Discovery) -> Result<bool> {
-    let entries: Vec<_> = found.inputs.iter().map(|input| input.entry()).collect();
-    Ok(head.staged.document().inputs_sha256 != inputs_sha256(&entries)?)
-}

@@ -8,6 +8,7 @@
 pub mod clean;
 pub mod curated;
 pub mod evidence;
+pub mod freshness;
 pub mod gate;
 pub mod input;
 pub mod publish;

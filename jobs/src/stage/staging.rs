@@ -44,7 +44,20 @@ pub enum Stage {
 /// # Errors
 /// What the store says.
 pub fn claim(session: &Session<'_>, table: &LakeTable, window: &PartitionWindow, seen_head: Option<Epoch>) -> Result<Claimed> {
-    let request = ClaimRequest {
+    session.runtime.block_on(table.claim(&request(session, table, window, seen_head)?))
+}
+
+/// What this run says when it claims a window.
+///
+/// # Errors
+/// `Misconfigured` when the table has no contract.
+pub fn request(
+    session: &Session<'_>,
+    table: &LakeTable,
+    window: &PartitionWindow,
+    seen_head: Option<Epoch>,
+) -> Result<ClaimRequest> {
+    Ok(ClaimRequest {
         window: *window,
         attempt: runtime::new_attempt()?,
         run_id: session.run_id.clone(),
@@ -53,8 +66,7 @@ pub fn claim(session: &Session<'_>, table: &LakeTable, window: &PartitionWindow,
         code: session.code.clone(),
         config_sha256: session.project.config_sha256(table.name())?,
         seen_head,
-    };
-    session.runtime.block_on(table.claim(&request))
+    })
 }
 
 /// The head, when it was made of exactly these inputs, this configuration and this code.

@@ -1,7 +1,12 @@
-//! What AWS is told about a run. So far the two texts a Step Functions task reports a failure with; callbacks, SNS,
-//! SQS and the Glue catalog follow.
+//! AWS around a lake: credentials and configuration for S3, and the two texts a Step Functions task reports a failure
+//! with.
+
+mod credentials;
+mod s3;
 
 use windrow_core::Error;
+
+pub use s3::{S3Environment, S3Options, open_lake};
 
 /// The longest error name Step Functions takes, in characters.
 const MAX_ERROR: usize = 256;

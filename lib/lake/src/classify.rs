@@ -6,14 +6,26 @@
 //! | permission denied, unauthenticated, read-only file system | AccessDenied |
 //! | not supported, not implemented, invalid path or key, not a directory, other device | Misconfigured |
 //! | full disk, quota, precondition, timeout, reset, 5xx, anything else | Transient |
+//!
+//! What an S3 answer or a credential provider said is an error of ours inside the store's; its kind and help stand. Which
+//! answer is of which kind is in `refusal`.
 
 use std::error::Error as _;
 use std::io;
 
 use windrow_core::{Error, ErrorKind};
 
+use crate::refusal::kind_of_code;
+
 /// Turns a store's failure into ours; `action` is a fragment such as "cannot read".
 pub(crate) fn store_error(action: &str, key: &str, error: object_store::Error) -> Error {
+    if let Some(ours) = cause_of::<Error>(&error) {
+        let failed = Error::new(ours.kind(), action).with("key", key);
+        let cause =
+            ours.context().iter().fold(Error::new(ours.kind(), ours.message()), |cause, (key, value)| cause.with(key, value));
+        let failed = failed.caused_by(cause);
+        return if let Some(help) = ours.help_text() { failed.help(help) } else { failed };
+    }
     let kind = store_kind(&error);
     let failed = Error::new(kind, action).with("key", key);
     with_help(failed, io_cause(&error).map(io::Error::kind)).caused_by(error)
@@ -45,8 +57,17 @@ fn store_kind(error: &object_store::Error) -> ErrorKind {
         | Store::NotImplemented { .. }
         | Store::InvalidPath { .. }
         | Store::UnknownConfigurationKey { .. } => ErrorKind::Misconfigured,
-        other => io_cause(other).map_or(ErrorKind::Transient, |cause| io_kind(cause.kind())),
+        other => {
+            io_cause(other).map(|cause| io_kind(cause.kind())).or_else(|| kind_in_text(other)).unwrap_or(ErrorKind::Transient)
+        }
     }
+}
+
+/// The client tells why one of several keys was not deleted in words alone: "… (code: AccessDenied)".
+fn kind_in_text(error: &object_store::Error) -> Option<ErrorKind> {
+    let text = error.to_string();
+    let (_, after) = text.rsplit_once("(code: ")?;
+    kind_of_code(after.split_once(')')?.0)
 }
 
 fn io_kind(kind: io::ErrorKind) -> ErrorKind {
@@ -75,9 +96,13 @@ fn with_help(error: Error, kind: Option<io::ErrorKind>) -> Error {
 
 /// The I/O error inside a store's error: the local store wraps it in private types.
 fn io_cause(error: &object_store::Error) -> Option<&io::Error> {
+    cause_of(error)
+}
+
+fn cause_of<E: std::error::Error + 'static>(error: &object_store::Error) -> Option<&E> {
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(found) = inner.downcast_ref::<io::Error>() {
+        if let Some(found) = inner.downcast_ref::<E>() {
             return Some(found);
         }
         cause = inner.source();

@@ -20,7 +20,7 @@ use windrow_core::layout::Key;
 use crate::local::LocalRoot;
 
 /// How many names are tried for a file on its way; each is free unless a killed process of the same id left it.
-const MAX_NAMES: u64 = 1_000;
+const MAX_NAMES: u64 = 100_000;
 
 /// Passes everything on to the local store but creates.
 #[derive(Debug)]

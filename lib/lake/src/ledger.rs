@@ -139,7 +139,7 @@ impl LakeTable {
         let (window, epoch, attempt) = (claimed.window(), claimed.epoch(), claimed.attempt().clone());
         let path = PartPath { column: self.column().clone(), window, epoch, attempt, number, digest };
         let key = Key::Part(self.name().clone(), path.clone());
-        match self.lake().put_once(&key, &bytes).await? {
+        match self.lake().put_file(&key, &bytes).await? {
             PutOnce::Mine => Ok(FileEntry { path, size, sha256, rows, stats }),
             PutOnce::Theirs(_) => Err(Error::internal("a data file of this name holds other bytes").with("key", key)),
             PutOnce::Unknown(error) => Err(error),

@@ -15,7 +15,10 @@
 //! - [`LakeTable::publish`] takes a [`PassedCheck`], which only the store's own PASS over exactly the staged document
 //!   makes;
 //! - the last claimed epoch that publishes is the head, whichever run finishes first;
-//! - [`LakeTable::resolve`] answers one epoch's complete files or "not published", never an empty list.
+//! - [`LakeTable::resolve`] answers one epoch's complete files or "not published", never an empty list;
+//! - registers and `format.json` are never deleted, so an epoch is never used twice; [`Lake::run_gc`] deletes a file of an
+//!   undecided attempt only after it has aborted the attempt in the ledger;
+//! - a view is old or new and never a mix, and equals the head after a quiet [`LakeTable::reconcile`].
 //!
 //! Rejected on purpose: a catalog file per table, latest-pointer objects, rename as commit, listing data to find it.
 //!
@@ -48,10 +51,15 @@ mod publish;
 mod put_once;
 mod quarantine;
 mod reconcile;
+mod refusal;
 mod resolve;
 mod rollback;
+mod s3;
+mod s3_location;
 mod store;
 mod table;
+mod traffic;
+mod upload;
 
 pub use catalog::{CatalogState, PartitionCatalog};
 pub use classify::error_from_read;
@@ -67,7 +75,10 @@ pub use put_once::{PutOnce, RetryPolicy};
 pub use quarantine::QuarantineEntry;
 pub use reconcile::{Reconciled, ViewChange, ViewKind, Views};
 pub use resolve::{Head, HeadFile};
+pub use s3::{S3Encryption, S3Patience, S3Settings};
+pub use s3_location::S3Location;
 pub use store::Lake;
 pub use table::LakeTable;
+pub use traffic::{FailedRequest, Observer, Traffic};
 pub use windrow_core::layout::Key;
 pub use windrow_core::ledger::{GcPolicy, GcReason};

@@ -1,5 +1,6 @@
 //! Pinned reads: the bytes of exactly the file that was listed, or a transient error.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -16,7 +17,10 @@ use crate::store::{Lake, parse_path};
 /// Large enough that a request's latency is small beside its transfer, small enough for many readers at once.
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 
-/// A blocking reader over ranged requests that fetches one chunk ahead, so it holds at most two chunks of 8 MiB.
+/// How many chunks are asked for before they are needed: enough to keep a connection to S3 busy.
+const CHUNKS_AHEAD: usize = 2;
+
+/// A blocking reader over ranged requests that fetches two chunks ahead, so it holds at most three chunks of 8 MiB.
 ///
 /// It works on the runtime's threads, so it may be read from any thread but those: from rayon, `spawn_blocking` or a
 /// plain thread. Errors of `read` carry ours; [`error_from_read`](crate::error_from_read) takes them out.
@@ -26,8 +30,9 @@ pub struct PinnedReader {
     input: RawInput,
     runtime: Handle,
     chunk: Bytes,
-    ahead: Option<Receiver<Result<Bytes>>>,
+    ahead: VecDeque<Receiver<Result<Bytes>>>,
     next: u64,
+    has_asked: bool,
     is_confirmed: bool,
     has_failed: bool,
 }
@@ -40,8 +45,9 @@ impl Lake {
             input: input.clone(),
             runtime: runtime.clone(),
             chunk: Bytes::new(),
-            ahead: None,
+            ahead: VecDeque::new(),
             next: 0,
+            has_asked: false,
             is_confirmed: false,
             has_failed: false,
         }
@@ -88,36 +94,46 @@ impl PinnedReader {
         &self.input
     }
 
-    fn request_next(&mut self) -> Option<Receiver<Result<Bytes>>> {
-        let start = self.next;
-        let end = self.input.size.min(start.saturating_add(CHUNK_BYTES));
-        // An empty file is requested too: that it is still there and still empty has to be known.
-        if start == end && (start > 0 || self.is_confirmed) {
-            return None;
-        }
-        self.next = end;
-        let is_last = end == self.input.size;
-        self.is_confirmed = is_last;
-        let (sender, receiver) = sync_channel(1);
-        let (lake, input) = (self.lake.clone(), self.input.clone());
-        self.runtime.spawn(async move {
-            let mut read = lake.get_pinned_range(&input, start..end).await;
-            if let (true, Ok(_)) = (is_last, &read)
-                && let Err(error) = lake.confirm(&input).await
-            {
-                read = Err(error);
+    fn request_ahead(&mut self) {
+        while self.ahead.len() <= CHUNKS_AHEAD {
+            let start = self.next;
+            let end = self.input.size.min(start.saturating_add(CHUNK_BYTES));
+            // An empty file is requested too, once: that it is still there and still empty has to be known.
+            if start == end && self.has_asked {
+                return;
             }
-            let _ = sender.send(read);
-        });
-        Some(receiver)
+            (self.next, self.has_asked) = (end, true);
+            let (lake, input) = (self.lake.clone(), self.input.clone());
+            let chunk = self.on_runtime(async move { lake.get_pinned_range(&input, start..end).await });
+            self.ahead.push_back(chunk);
+        }
     }
 
     fn fetch(&mut self) -> Result<Option<Bytes>> {
-        let Some(waiting) = self.ahead.take().or_else(|| self.request_next()) else { return Ok(None) };
-        self.ahead = self.request_next();
-        let received = waiting.recv();
-        received.map_err(|error| Error::internal("the runtime stopped during a read").caused_by(error))?.map(Some)
+        self.request_ahead();
+        if let Some(waiting) = self.ahead.pop_front() {
+            return receive(&waiting).map(Some);
+        }
+        // Only when every chunk is here: any of them may have been copied last.
+        if !self.is_confirmed {
+            let (lake, input) = (self.lake.clone(), self.input.clone());
+            receive(&self.on_runtime(async move { lake.confirm(&input).await }))?;
+            self.is_confirmed = true;
+        }
+        Ok(None)
     }
+
+    fn on_runtime<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Receiver<Result<T>> {
+        let (sender, receiver) = sync_channel(1);
+        self.runtime.spawn(async move {
+            let _ = sender.send(work.await);
+        });
+        receiver
+    }
+}
+
+fn receive<T>(waiting: &Receiver<Result<T>>) -> Result<T> {
+    waiting.recv().map_err(|error| Error::internal("the runtime stopped during a read").caused_by(error))?
 }
 
 impl Read for PinnedReader {
@@ -130,7 +146,6 @@ impl Read for PinnedReader {
             let fetched = self.fetch();
             self.has_failed = fetched.is_err();
             match fetched.map_err(io::Error::other)? {
-                Some(chunk) if chunk.is_empty() => return Ok(0),
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),
             }

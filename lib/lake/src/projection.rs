@@ -61,13 +61,13 @@ impl LakeTable {
 
     /// Refuses a head whose files are not all there: a view must not point at nothing.
     pub(crate) async fn require_files(&self, head: &Head) -> Result<()> {
-        for file in &head.files {
-            if self.lake().size(&file.key).await? != Some(file.size) {
+        match self.first_misfit(head).await? {
+            None => Ok(()),
+            Some((file, _)) => {
                 let error = Error::new(ErrorKind::CorruptInput, "a published file is missing or has another size");
-                return Err(error.with("key", &file.key));
+                Err(error.with("key", &file.key))
             }
         }
-        Ok(())
     }
 
     /// Replaces a view's one object in one atomic step.

@@ -81,6 +81,7 @@ impl Lake {
                 Ok(()) => return self.settled(key).await,
                 Err(error) => Some(error),
             };
+            self.count_read_back();
             match self.get_optional(&path).await {
                 Ok(Some(found)) if found == *bytes => return self.settled(key).await,
                 Ok(Some(found)) => return Ok(PutOnce::Theirs(found)),

@@ -1,7 +1,9 @@
 //! The reader: which files are the window.
 
+use std::collections::BTreeMap;
+
 use windrow_core::canonical::sha256_hex;
-use windrow_core::layout::RegisterKind;
+use windrow_core::layout::{self, RegisterKind};
 use windrow_core::ledger::{Claim, CodeVersion, Decision, Outcome, Staged, Stored};
 use windrow_core::{Attempt, Epoch, Error, ErrorKind, PartitionWindow, Result};
 
@@ -96,6 +98,15 @@ impl LakeTable {
             }
         }
         Ok(())
+    }
+
+    /// The first file of a published epoch that is not there in its promised size, and the size that is there. One listing.
+    pub(crate) async fn first_misfit<'a>(&self, head: &'a Head) -> Result<Option<(&'a HeadFile, Option<u64>)>> {
+        let folder = layout::attempt_prefix(self.name(), self.column(), &head.window, head.epoch, &head.attempt);
+        let listed = self.lake().list(&folder).await?;
+        let sizes: BTreeMap<&str, u64> = listed.iter().map(|object| (object.location.as_ref(), object.size)).collect();
+        let found = |file: &HeadFile| sizes.get(file.key.as_str()).copied();
+        Ok(head.files.iter().map(|file| (file, found(file))).find(|(file, found)| *found != Some(file.size)))
     }
 
     /// The deciding outcome alone, for who needs no more than the epoch.

@@ -44,16 +44,11 @@ impl LakeTable {
             other => return Err(self.not_published(window, epoch, other.map(|other| other.document().decision)).await?),
         };
         let version = self.head(window, epoch, outcome).await?;
-        for file in &version.files {
-            let found = self.lake().size(&file.key).await?;
-            if found != Some(file.size) {
-                let what = found.map_or_else(|| "is gone".to_owned(), |size| format!("has {size} bytes, not {}", file.size));
-                let message = format!("a file of epoch {epoch} of window {window} {what}");
-                let error = Error::new(ErrorKind::InputMissing, message).with("key", &file.key);
-                return Err(error.help("garbage collection keeps superseded files for its retention only; take a later epoch"));
-            }
-        }
-        Ok(version)
+        let Some((file, found)) = self.first_misfit(&version).await? else { return Ok(version) };
+        let what = found.map_or_else(|| "is gone".to_owned(), |size| format!("has {size} bytes, not {}", file.size));
+        let message = format!("a file of epoch {} of window {window} {what}", epoch.get());
+        let error = Error::new(ErrorKind::InputMissing, message).with("key", &file.key);
+        Err(error.help("garbage collection keeps superseded files for its retention only; take a later epoch"))
     }
 
     async fn not_published(&self, window: &PartitionWindow, epoch: Epoch, found: Option<Decision>) -> Result<Error> {

@@ -18,6 +18,8 @@ use crate::classify::{io_error, store_error};
 use crate::durable::DurableStore;
 use crate::local::LocalRoot;
 use crate::put_once::RetryPolicy;
+use crate::traffic::{Meter, Traffic};
+use crate::upload::UploadPolicy;
 
 /// A lake on some store. Cheap to clone; clones share the store.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ struct Inner {
     retry: RetryPolicy,
     probed: OnceCell<()>,
     nonce: AtomicU64,
+    meter: Arc<Meter>,
+    uploads: Option<UploadPolicy>,
 }
 
 impl Lake {
@@ -57,9 +61,36 @@ impl Lake {
     /// Makes a lake of any store. `local_root` is the folder behind a local store, canonical; it gives atomic views
     /// by rename and durable writes. Without it views are put through the store.
     pub fn with_store(store: Arc<dyn ObjectStore>, local_root: Option<PathBuf>, retry: RetryPolicy) -> Lake {
+        Lake::assemble(store, local_root.map(LocalRoot::new), retry, Arc::default(), None)
+    }
+
+    /// Makes a lake of a client that counts its own requests and takes large files in parts.
+    pub(crate) fn with_client(store: Arc<dyn ObjectStore>, retry: RetryPolicy, meter: Arc<Meter>, uploads: UploadPolicy) -> Lake {
+        Lake::assemble(store, None, retry, meter, Some(uploads))
+    }
+
+    fn assemble(
+        store: Arc<dyn ObjectStore>,
+        local: Option<LocalRoot>,
+        retry: RetryPolicy,
+        meter: Arc<Meter>,
+        uploads: Option<UploadPolicy>,
+    ) -> Lake {
         let nonce = AtomicU64::new(u64::from(std::process::id()) << 32);
-        let local = local_root.map(LocalRoot::new);
-        Lake { inner: Arc::new(Inner { store, local, retry, probed: OnceCell::new(), nonce }) }
+        Lake { inner: Arc::new(Inner { store, local, retry, probed: OnceCell::new(), nonce, meter, uploads }) }
+    }
+
+    /// What was asked of the store since this lake was opened, by all its clones; only S3 counts requests.
+    pub fn traffic(&self) -> Traffic {
+        self.inner.meter.read()
+    }
+
+    /// The same lake with another retry policy behind a decorator of its store, as for counting or for failing on
+    /// purpose. The store is probed anew.
+    #[must_use]
+    pub fn decorated(&self, retry: RetryPolicy, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Lake {
+        let store = decorate(Arc::clone(&self.inner.store));
+        Lake::with_store(store, self.local_folder().map(FilePath::to_owned), retry)
     }
 
     /// Reads a whole object; the key is relative to the lake.
@@ -91,6 +122,14 @@ impl Lake {
 
     pub(crate) fn probed(&self) -> &OnceCell<()> {
         &self.inner.probed
+    }
+
+    pub(crate) fn uploads(&self) -> Option<UploadPolicy> {
+        self.inner.uploads
+    }
+
+    pub(crate) fn count_read_back(&self) {
+        self.inner.meter.count_read_back();
     }
 
     /// A number no other view of this host has on its way.

@@ -1,4 +1,6 @@
 //! The store's time: read off an object that was just written.
+//!
+//! S3 tells it in whole seconds, rounded down, so ages come out up to a second too young and never too old.
 
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
@@ -22,8 +23,12 @@ use windrow_core::ledger::CheckDoc;
 use windrow_core::{Epoch, PartitionWindow};
 use windrow_lake::{Claimed, Lake, LakeTable, Output, RetryPolicy};
 
-use crate::fault::FaultStore;
+use crate::fault::{FaultStore, Kind};
 use crate::support::{Backend, RAW_BYTES, RAW_KEY};
+use crate::weed::{self, Identity, weed};
+
+/// One store of each sort.
+pub(crate) const EACH: [Backend; 3] = [Backend::Memory, Backend::LocalDisk, Backend::S3];
 
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -52,8 +57,8 @@ impl ClockStore {
         clock.written.insert(location.clone(), ahead);
     }
 
-    fn shift(&self, mut meta: ObjectMeta) -> ObjectMeta {
-        let ahead = self.state.lock().unwrap().written.get(&meta.location).copied().unwrap_or_default();
+    fn shift(&self, location: &Path, mut meta: ObjectMeta) -> ObjectMeta {
+        let ahead = self.state.lock().unwrap().written.get(location).copied().unwrap_or_default();
         let distance = Duration::from_secs(ahead.unsigned_abs());
         meta.last_modified = if ahead < 0 { meta.last_modified - distance } else { meta.last_modified + distance };
         meta
@@ -81,7 +86,7 @@ impl ObjectStore for ClockStore {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let mut found = self.inner.get_opts(location, options).await?;
-        found.meta = self.shift(found.meta);
+        found.meta = self.shift(location, found.meta);
         Ok(found)
     }
 
@@ -95,7 +100,7 @@ impl ObjectStore for ClockStore {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let store = self.clone();
-        self.inner.list(prefix).map_ok(move |meta| store.shift(meta)).boxed()
+        self.inner.list(prefix).map_ok(move |meta| store.shift(&meta.location.clone(), meta)).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -119,11 +124,16 @@ pub(crate) struct AgingBench {
 
 impl AgingBench {
     pub(crate) async fn new(backend: Backend) -> AgingBench {
-        let (inner, folder): (Arc<dyn ObjectStore>, _) = if backend == Backend::Memory {
-            (Arc::new(InMemory::new()), None)
-        } else {
-            let folder = tempfile::tempdir().unwrap();
-            (Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()), Some(folder))
+        let (inner, folder): (Arc<dyn ObjectStore>, _) = match backend {
+            Backend::Memory => (Arc::new(InMemory::new()), None),
+            Backend::S3 => {
+                let client = weed().client(weed::BUCKET, Identity::Admin);
+                (Arc::new(PrefixStore::new(client, weed().new_prefix())), None)
+            }
+            Backend::LocalDisk | Backend::DurableDisk => {
+                let folder = tempfile::tempdir().unwrap();
+                (Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()), Some(folder))
+            }
         };
         inner.put(&Path::parse(RAW_KEY).unwrap(), PutPayload::from_static(RAW_BYTES)).await.unwrap();
         let clock = ClockStore::new(inner);
@@ -147,8 +157,9 @@ impl AgingBench {
         crate::support::open(&self.lake).await.unwrap()
     }
 
-    /// Lets the store's time go on.
+    /// Lets the store's time go on, and two seconds more: S3 tells whole seconds.
     pub(crate) fn pass(&self, time: Duration) {
+        let time = time + Duration::from_secs(2);
         self.clock.state.lock().unwrap().ahead += i64::try_from(time.as_secs()).unwrap();
     }
 
@@ -178,12 +189,12 @@ impl AgingBench {
     /// Registers, formats and raw files were at most created, data files and evidence at most created or copied to, and
     /// deleted by whoever may.
     pub(crate) async fn assert_only_legal_writes(&self) {
-        for write in self.store.writes() {
+        for write in self.store.log().into_iter().filter(|operation| operation.kind.is_write()) {
             let key = Key::parse(&write.key).unwrap_or_else(|| panic!("{write:?} is outside the grammar"));
             let is_legal = match key {
-                Key::Format(_) | Key::Register { .. } => write.operation == "create",
-                Key::Part(..) => ["create", "copy", "delete"].contains(&write.operation),
-                Key::Quarantine { .. } => ["create", "delete"].contains(&write.operation),
+                Key::Format(_) | Key::Register { .. } => write.kind == Kind::Create,
+                Key::Part(..) => matches!(write.kind, Kind::Create | Kind::Copy | Kind::Delete),
+                Key::Quarantine { .. } => matches!(write.kind, Kind::Create | Kind::Delete),
                 _ => true,
             };
             assert!(is_legal, "{write:?}");

@@ -76,7 +76,7 @@ impl PartitionCatalog for MemoryCatalog {
 
 #[tokio::test]
 async fn the_partition_follows_the_head_in_one_update_each() {
-    for backend in Backend::ALL {
+    for backend in Backend::NEAR {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         let catalog = MemoryCatalog::default();

@@ -39,6 +39,16 @@ async fn local_disk_keeps_the_contract() {
     store_contract(Backend::LocalDisk).await;
 }
 
+#[tokio::test]
+async fn a_lake_in_a_folder_keeps_the_contract() {
+    store_contract(Backend::DurableDisk).await;
+}
+
+#[tokio::test]
+async fn an_s3_server_keeps_the_contract() {
+    store_contract(Backend::S3).await;
+}
+
 async fn create_is_truthful(backend: Backend) {
     let bench = Bench::new(backend).await;
     let (key, ours, theirs) = (register(1, RegisterKind::Claim), Bytes::from_static(b"ours"), Bytes::from_static(b"theirs"));
@@ -53,9 +63,9 @@ async fn a_lost_reply_is_mine(backend: Backend) {
     let bytes = Bytes::from_static(b"ours");
     bench.store.plan(0, Fault::ReplyLost);
     assert!(matches!(bench.lake.put_once(&register(1, RegisterKind::Claim), &bytes).await.unwrap(), PutOnce::Mine));
-    bench.store.plan(0, Fault::Before);
+    bench.store.plan(0, Fault::Refused);
     assert!(matches!(bench.lake.put_once(&register(2, RegisterKind::Claim), &bytes).await.unwrap(), PutOnce::Mine));
-    bench.store.plan(0, Fault::DiesAfter);
+    bench.store.plan(0, Fault::CutOffAfter);
     let unknown = bench.lake.put_once(&register(3, RegisterKind::Claim), &bytes).await.unwrap();
     assert!(matches!(unknown, PutOnce::Unknown(error) if error.kind() == ErrorKind::Transient));
     bench.store.heal();

@@ -15,6 +15,8 @@ mod faults;
 #[cfg(test)]
 mod gc;
 #[cfg(test)]
+mod ledger_model;
+#[cfg(test)]
 mod manifest;
 #[cfg(test)]
 mod races;
@@ -23,8 +25,13 @@ mod reconcile;
 #[cfg(test)]
 mod rollback;
 #[cfg(test)]
+mod s3_answers_lake;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+#[allow(dead_code, reason = "a fixture for several modules")]
+mod weed;

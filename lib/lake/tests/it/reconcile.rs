@@ -3,7 +3,7 @@
 use windrow_core::{ErrorKind, PartitionWindow};
 use windrow_lake::{ClaimRequest, LakeTable, PartitionCatalog, Reconciled, ViewChange, ViewKind, Views};
 
-use crate::aging::{AgingBench, publish_in, second_window};
+use crate::aging::{AgingBench, EACH, publish_in, second_window};
 use crate::catalog::MemoryCatalog;
 use crate::support::{Backend, request, window};
 
@@ -35,7 +35,7 @@ fn row(window: PartitionWindow, view: ViewKind, change: &str) -> (PartitionWindo
 
 #[tokio::test]
 async fn every_view_of_every_window_becomes_its_head() {
-    for backend in Backend::ALL {
+    for backend in EACH {
         let bench = AgingBench::new(backend).await;
         let table = bench.table().await;
         let catalog = MemoryCatalog::default();

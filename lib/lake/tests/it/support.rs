@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::aws::AmazonS3;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use tempfile::TempDir;
 use windrow_core::gate::Status;
@@ -13,65 +15,123 @@ use windrow_core::ledger::{CheckDoc, CodeVersion, ContractRef, Reason, RowCounts
 use windrow_core::{Attempt, Epoch, PartitionWindow, Result};
 use windrow_lake::{ClaimRequest, Claimed, Key, Lake, LakeTable, Output, RetryPolicy, ViewState};
 
-use crate::fault::FaultStore;
+use crate::fault::{FaultStore, Kind};
+use crate::ledger_model::Snapshot;
+use crate::weed::{self, Identity, weed};
 
 pub(crate) const RAW_KEY: &str = "raw/flights/2013-01-01/flights.csv";
 pub(crate) const RAW_BYTES: &[u8] = b"day,flight\n2013-01-01,UA1545\n";
 
-/// A lake with one raw file, behind a store that counts and fails.
-pub(crate) struct Bench {
-    pub(crate) lake: Lake,
-    pub(crate) store: FaultStore,
-    pub(crate) folder: Option<TempDir>,
-}
-
+/// The stores a test runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     Memory,
+    /// The plain local store of the object_store crate.
     LocalDisk,
+    /// What a lake in a folder is: whole or absent creates, flushed.
+    DurableDisk,
+    /// SeaweedFS.
+    S3,
 }
 
 impl Backend {
-    pub(crate) const ALL: [Backend; 2] = [Backend::Memory, Backend::LocalDisk];
+    /// The stores of this process: no server, no flushing.
+    pub(crate) const NEAR: [Backend; 2] = [Backend::Memory, Backend::LocalDisk];
+    pub(crate) const ALL: [Backend; 4] = [Backend::Memory, Backend::LocalDisk, Backend::DurableDisk, Backend::S3];
 }
 
-impl Bench {
-    pub(crate) async fn new(backend: Backend) -> Bench {
-        let (inner, folder): (Arc<dyn ObjectStore>, _) = match backend {
-            Backend::Memory => (Arc::new(InMemory::new()), None),
-            Backend::LocalDisk => {
+/// Where the lakes of one test are made. On S3 they share a client, and each has a prefix of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) backend: Backend,
+    client: Option<Arc<AmazonS3>>,
+}
+
+impl Site {
+    pub(crate) fn new(backend: Backend) -> Site {
+        let client = (backend == Backend::S3).then(|| Arc::new(weed().client(weed::BUCKET, Identity::Admin)));
+        Site { backend, client }
+    }
+
+    /// A lake of nothing but a raw file.
+    pub(crate) async fn bench(&self) -> Bench {
+        let (inner, folder): (Arc<dyn ObjectStore>, _) = match &self.client {
+            Some(client) => (Arc::new(PrefixStore::new(Arc::clone(client), weed().new_prefix())), None),
+            None if self.backend == Backend::Memory => (Arc::new(InMemory::new()), None),
+            None => {
                 let folder = tempfile::tempdir().unwrap();
                 (Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap()), Some(folder))
             }
         };
         inner.put(&Path::parse(RAW_KEY).unwrap(), PutPayload::from_static(RAW_BYTES)).await.unwrap();
         let store = FaultStore::new(inner);
-        let root = folder.as_ref().map(|folder| folder.path().canonicalize().unwrap());
-        let lake = Lake::with_store(Arc::new(store.clone()), root, RetryPolicy::IMMEDIATE);
-        Bench { lake, store, folder }
+        let mut bench = Bench { lake: Lake::in_memory(), store, folder, backend: self.backend };
+        bench.restart();
+        bench
+    }
+}
+
+/// A lake with one raw file, behind a store that counts and fails.
+pub(crate) struct Bench {
+    pub(crate) lake: Lake,
+    pub(crate) store: FaultStore,
+    pub(crate) folder: Option<TempDir>,
+    backend: Backend,
+}
+
+impl Bench {
+    pub(crate) async fn new(backend: Backend) -> Bench {
+        Site::new(backend).bench().await
     }
 
     /// The same store as a new process sees it.
     pub(crate) fn restart(&mut self) {
+        let faults = self.store.clone();
+        self.lake = self.other_process().decorated(RetryPolicy::IMMEDIATE, |inner| {
+            self.store = faults.over(inner);
+            Arc::new(self.store.clone())
+        });
+    }
+
+    /// The lake as a process sees it that no fault meets.
+    pub(crate) fn other_process(&self) -> Lake {
         let root = self.folder.as_ref().map(|folder| folder.path().canonicalize().unwrap());
-        self.lake = Lake::with_store(Arc::new(self.store.clone()), root, RetryPolicy::IMMEDIATE);
+        match (&root, self.backend) {
+            (Some(root), Backend::DurableDisk) => Lake::open_local(root).unwrap(),
+            _ => Lake::with_store(self.store.inner(), root, RetryPolicy::IMMEDIATE),
+        }
     }
 
     pub(crate) async fn table(&self) -> LakeTable {
         open(&self.lake).await.unwrap()
     }
 
+    /// What the store holds now.
+    pub(crate) async fn snapshot(&self, earlier: &Snapshot) -> Snapshot {
+        Snapshot::take(&self.store.inner(), earlier).await
+    }
+
     /// Every write was of a key of the grammar, keys that are written once were only created, and raw is as it was.
     pub(crate) async fn assert_only_legal_writes(&self) {
-        for write in self.store.writes() {
-            let key = Key::parse(&write.key).unwrap_or_else(|| panic!("{write:?} is outside the grammar"));
-            assert!(!key.is_write_once() || write.operation == "create", "{write:?} overwrites or deletes");
-            assert!(!write.key.starts_with("raw/"), "{write:?}");
-        }
+        self.assert_legal_log();
         assert_eq!(self.lake.get_bytes(RAW_KEY).await.unwrap(), RAW_BYTES);
         if let Some(folder) = &self.folder {
             for file in files_below(folder.path()) {
                 assert!(file == RAW_KEY || Key::parse(&file).is_some(), "{file} is outside the grammar");
+            }
+        }
+    }
+
+    /// Every write that was offered was of a key of the grammar; keys that are written once were only created, raw was
+    /// left alone, and nothing but pinned reads of raw depended on an entity tag.
+    pub(crate) fn assert_legal_log(&self) {
+        for operation in self.store.log() {
+            let is_raw = operation.key.starts_with("raw/");
+            assert!(!operation.if_match || is_raw && operation.kind == Kind::Get, "{operation:?}");
+            if operation.kind.is_write() {
+                assert!(!is_raw, "{operation:?}");
+                let key = Key::parse(&operation.key).unwrap_or_else(|| panic!("{operation:?} is outside the grammar"));
+                assert!(!key.is_write_once() || operation.kind == Kind::Create, "{operation:?} overwrites or deletes");
             }
         }
     }
@@ -157,22 +217,22 @@ pub(crate) fn check(staged: &Stored<Staged>, status: Status) -> CheckDoc {
 pub(crate) async fn publish(table: &LakeTable, claimed: &Claimed, texts: &[&str]) -> Result<Epoch> {
     let staged = stage(table, claimed, texts).await?;
     table.put_check(claimed, check(&staged, Status::Pass)).await?;
-    let passed = table.passed_check(&window(), claimed.epoch()).await?;
+    let passed = table.passed_check(&claimed.window(), claimed.epoch()).await?;
     table.publish(&passed).await?;
     Ok(claimed.epoch())
 }
 
 /// The whole trip of a window as the command line does it: nothing when the head is current.
-pub(crate) async fn run_window(lake: &Lake, number: u32) -> Result<(Epoch, ViewState)> {
+pub(crate) async fn run_window(lake: &Lake, request: ClaimRequest, text: &str) -> Result<(Epoch, ViewState)> {
     let table = open(lake).await?;
     let inputs: Vec<_> = lake.list_inputs("flights/2013-01-01/*.csv").await?.inputs;
     let digest = inputs_sha256(&inputs.iter().map(windrow_lake::RawInput::entry).collect::<Vec<_>>())?;
-    let epoch = match table.resolve(&window()).await? {
-        Some(head) if head.is_current(&digest, &"c".repeat(64), &code()) => head.epoch,
+    let epoch = match table.resolve(&request.window).await? {
+        Some(head) if head.is_current(&digest, &request.config_sha256, &request.code) => head.epoch,
         _ => {
-            let claimed = table.claim(&request(number)).await?;
-            publish(&table, &claimed, &["clean bytes"]).await?
+            let claimed = table.claim(&request).await?;
+            publish(&table, &claimed, &[text]).await?
         }
     };
-    Ok((epoch, table.project_live(&window()).await?))
+    Ok((epoch, table.project_live(&request.window).await?))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use windrow_lake::{Lake, RetryPolicy, ViewState};
+use windrow_lake::ViewState;
 
 use crate::support::{Backend, Bench, open, publish, request, window};
 
@@ -105,8 +105,7 @@ async fn overtaken_at(backend: Backend, operation: usize) -> bool {
         () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
     };
     if is_there {
-        let root = bench.folder.as_ref().map(|folder| folder.path().canonicalize().unwrap());
-        let quick = open(&Lake::with_store(bench.store.inner(), root, RetryPolicy::IMMEDIATE)).await.unwrap();
+        let quick = open(&bench.other_process()).await.unwrap();
         publish(&quick, &quick.claim(&request(2)).await.unwrap(), &["new"]).await.unwrap();
         quick.project_live(&window()).await.unwrap();
         gate.go.notify_one();
