@@ -38,8 +38,11 @@ impl Lake {
                 Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => continue,
                 created => created.map_err(|error| store_error("cannot ask the store for its time", path.as_ref(), error))?,
             }
-            let read = self.store().head(&path).await;
-            let now = read.map_err(|error| store_error("cannot read the store's time", path.as_ref(), error))?;
+            let now = match self.store().head(&path).await {
+                // Another run took it for left behind, so this one was stalled for long.
+                Err(object_store::Error::NotFound { .. }) => continue,
+                read => read.map_err(|error| store_error("cannot read the store's time", path.as_ref(), error))?,
+            };
             self.delete_garbage(vec![key]).await?;
             return Ok(StoreClock { now });
         }
