@@ -9,12 +9,13 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use windrow_core::gate::Status;
 use windrow_core::layout::{Key, RegisterKind};
-use windrow_core::ledger::{DecidedBy, Decision, ErrorClass, Reason};
+use windrow_core::ledger::{DecidedBy, Decision, ErrorClass, GcPolicy, Reason};
 use windrow_core::{Code, Epoch, ErrorKind};
 use windrow_lake::{ClaimRequest, PutOnce, ViewState};
 
 use crate::fault::Fault;
-use crate::support::{Backend, Bench, RAW_BYTES, RAW_KEY, check, publish, request, stage, window};
+use crate::support::{Backend, Bench, RAW_BYTES, RAW_KEY, check, publish, request, run_window, s3_lake, stage, window};
+use crate::weed::{GUARDED, Identity, weed};
 
 fn register(epoch: u64, kind: RegisterKind) -> Key {
     Key::Register { table: "clean.flights".parse().unwrap(), window: window(), epoch: Epoch::new(epoch).unwrap(), kind }
@@ -372,4 +373,35 @@ async fn tables_are_listed_and_keep_their_identity(backend: Backend) {
     let names: Vec<String> = bench.lake.tables().await.unwrap().iter().map(|table| table.name().to_string()).collect();
     assert_eq!(names, ["clean.flights"]);
     assert!(bench.lake.table(&"curated.flights".parse().unwrap()).await.unwrap().is_none());
+}
+
+/// The producers' files need no more than to be read, and who may only read can still resolve.
+#[tokio::test]
+async fn a_credential_that_may_only_read_raw_is_enough() {
+    let admin = weed().client(GUARDED, Identity::Admin);
+    let raw = Path::from(RAW_KEY);
+    admin.put(&raw, PutPayload::from_static(RAW_BYTES)).await.unwrap();
+    let job = weed().client(GUARDED, Identity::Job);
+    let denied = job.put(&raw, PutPayload::from_static(b"x")).await.unwrap_err();
+    assert!(matches!(denied, object_store::Error::PermissionDenied { .. }), "the server guards nothing: {denied}");
+    job.delete(&raw).await.unwrap_err();
+    let reader = s3_lake(GUARDED, None, Identity::ReadOnly).await;
+    let error = run_window(&reader, request(1), "clean bytes").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AccessDenied, "{error}");
+    let lake = s3_lake(GUARDED, None, Identity::Job).await;
+    assert!(lake.tables().await.unwrap().is_empty(), "a denied run left something");
+    let (epoch, view) = run_window(&lake, request(1), "clean bytes").await.unwrap();
+    assert!(matches!(view, ViewState::Current { .. }));
+    let table = lake.tables().await.unwrap().remove(0);
+    let failed = table.claim(&request(2)).await.unwrap();
+    table.quarantine(&failed, Some(&ErrorClass::of_code(Code::MissingColumn)), Bytes::from_static(b"{}"), None).await.unwrap();
+    stage(&table, &table.claim(&request(3)).await.unwrap(), &["lost"]).await.unwrap();
+    let policy = GcPolicy { undecided_after: std::time::Duration::ZERO, ..GcPolicy::default() };
+    let plan = lake.plan_gc(&policy, None).await.unwrap();
+    assert_eq!(lake.run_gc(&plan, &policy, None).await.unwrap().deleted.len(), 1);
+    let seen = reader.tables().await.unwrap().remove(0);
+    let head = seen.require_head(&window()).await.unwrap();
+    seen.verify_head(&head).await.unwrap();
+    assert_eq!(head.epoch, epoch);
+    assert_eq!(admin.get(&raw).await.unwrap().bytes().await.unwrap(), RAW_BYTES);
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use serde_json::Value;
 use windrow_core::canonical::sha256_hex;
 use windrow_core::layout::{Key, RegisterKind};
@@ -22,28 +23,48 @@ pub(crate) type Objects = BTreeMap<String, Bytes>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) objects: Objects,
-    versions: BTreeMap<String, ObjectMeta>,
+    versions: BTreeMap<String, Version>,
 }
+
+/// What tells one version of an object from another: its entity tag and its size.
+type Version = (Option<String>, u64);
 
 impl Snapshot {
     /// Lists the lake and reads what is not the same version as in the earlier snapshot.
     pub(crate) async fn take(store: &Arc<dyn ObjectStore>, earlier: &Snapshot) -> Snapshot {
         let listed: Vec<ObjectMeta> = store.list(None).try_collect().await.unwrap();
-        let reads = listed.iter().map(|object| {
-            let (store, key) = (Arc::clone(store), object.location.clone());
-            let known = earlier.versions.get(key.as_ref()).filter(|known| *known == object);
-            let bytes = known.and_then(|_| earlier.objects.get(key.as_ref())).cloned();
+        let versions = listed.into_iter().map(|object| (object.location.to_string(), (object.e_tag, object.size)));
+        let versions: BTreeMap<String, Version> = versions.collect();
+        let reads = versions.iter().map(|(key, version)| {
+            let (store, key) = (Arc::clone(store), key.clone());
+            let is_known = earlier.versions.get(&key) == Some(version);
+            let known = earlier.objects.get(&key).filter(|_| is_known).cloned();
             async move {
-                let bytes = match bytes {
+                let bytes = match known {
                     Some(bytes) => bytes,
-                    None => store.get(&key).await.unwrap().bytes().await.unwrap(),
+                    None => store.get(&Path::parse(&key).unwrap()).await.unwrap().bytes().await.unwrap(),
                 };
-                (key.to_string(), bytes)
+                (key, bytes)
             }
         });
         let reads: Vec<_> = reads.collect();
         let objects = futures::stream::iter(reads).buffer_unordered(8).collect().await;
-        Snapshot { objects, versions: listed.into_iter().map(|object| (object.location.to_string(), object)).collect() }
+        Snapshot { objects, versions }
+    }
+
+    /// Puts objects as they are, past every rule, and returns what was put.
+    pub(crate) async fn put(store: &Arc<dyn ObjectStore>, objects: &Objects) -> Snapshot {
+        let puts = objects.clone().into_iter().map(|(key, bytes)| {
+            let (store, path) = (Arc::clone(store), Path::parse(&key).unwrap());
+            async move {
+                let size = u64::try_from(bytes.len()).unwrap();
+                let put = store.put(&path, PutPayload::from_bytes(bytes)).await.unwrap();
+                (key, (put.e_tag, size))
+            }
+        });
+        let puts: Vec<_> = puts.collect();
+        let versions = futures::stream::iter(puts).buffer_unordered(8).collect().await;
+        Snapshot { objects: objects.clone(), versions }
     }
 
     /// Tells whether no object was written or deleted in between, but for temporary ones.
