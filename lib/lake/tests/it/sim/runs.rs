@@ -304,7 +304,7 @@ pub(crate) fn judge_decision(context: &Context, claimed: &Claimed, wanted: Decis
 pub(crate) async fn rollback(context: &Context, window: &PartitionWindow) -> Result<()> {
     let table = context.open().await?;
     let history = context.call("history", &[], table.window_history(window)).await?;
-    let is_published = |state: &EpochState| state.outcome.as_ref().is_some_and(|found| found.document().files.len() > 0);
+    let is_published = |state: &EpochState| state.outcome.as_ref().is_some_and(|found| !found.document().files.is_empty());
     let published: Vec<Epoch> = history.iter().filter(|state| is_published(state)).map(|state| state.epoch).collect();
     if published.is_empty() {
         return Ok(());
