@@ -156,9 +156,6 @@ impl World {
                 Decision::Quarantined
             }
             "aborted" => {
-                self.require(matches!(kind, Kind::Operator | Kind::Gc), "I5", || {
-                    format!("{window} epoch {epoch} is aborted by a {kind:?}")
-                });
                 self.check_aborted(kind, window, epoch, &state);
                 Decision::Aborted
             }
@@ -210,6 +207,8 @@ impl World {
 
     fn check_aborted(&mut self, kind: Kind, window: &str, epoch: u64, state: &Epoch) {
         if kind != Kind::Gc {
+            let may = kind == Kind::Operator;
+            self.require(may, "I5", || format!("{window} epoch {epoch} is aborted by a {kind:?}"));
             return self.coverage.count("outcome: aborted by an operator");
         }
         self.coverage.count("outcome: aborted by gc");
