@@ -33,6 +33,7 @@ step 'clippy' cargo clippy --locked --workspace --all-targets --quiet -- -D warn
 step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --quiet
 step 'unit and integration tests' cargo test --locked --workspace
 step 'the test that needs 2.5 GiB' cargo test --locked --workspace --lib -- --ignored
+step 'the simulation finds every seeded defect of the ledger' "$venv/bin/python" tests/defects.py
 windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
 step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas

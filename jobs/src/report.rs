@@ -5,15 +5,17 @@
 
 use std::fs;
 use std::io::{IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 use windrow_core::{Diagnostic, Error, ErrorKind, Result, RunId};
+use windrow_lake::Lake;
 
 use crate::cli::{Common, LogFormat, OutputFormat};
-use crate::{render, runtime};
+use crate::{lake, render, runtime};
 
 /// The version of the JSON results.
 pub const RESULT_SCHEMA: u32 = 1;
@@ -25,6 +27,7 @@ pub struct Reporter {
     run_id: Option<RunId>,
     colour: bool,
     bar: Option<ProgressBar>,
+    lake: Arc<OnceLock<Lake>>,
 }
 
 impl Reporter {
@@ -34,7 +37,13 @@ impl Reporter {
         let wants_bar = is_terminal && !common.quiet && common.log_format == LogFormat::Pretty;
         let bar = wants_bar.then(ProgressBar::hidden);
         let run_id = common.run_id.clone().or_else(|| runtime::new_run_id().ok());
-        Reporter { common: common.clone(), run_id, colour: runtime::colour_wanted(is_terminal), bar }
+        Reporter { common: common.clone(), run_id, colour: runtime::colour_wanted(is_terminal), bar, lake: Arc::default() }
+    }
+
+    /// Names the lake whose requests results tell of.
+    pub fn attach(&self, lake: &Lake) {
+        // A reporter serves one session; of several the first counts.
+        let _ = self.lake.set(lake.clone());
     }
 
     /// Starts counting windows; a bar on a terminal, nothing elsewhere.
@@ -124,13 +133,20 @@ impl Reporter {
         }
     }
 
-    /// Writes the result: JSON or text on stdout, and the JSON to `--result-uri`.
+    /// Writes the result: JSON or text on stdout, and the JSON to `--result-uri`. A verb's result says what was asked of
+    /// its store, when that counts requests.
     ///
     /// # Errors
     /// `Misconfigured` when the result file cannot be written, `Internal` when the result cannot be serialised.
     pub fn result(&self, result: &impl Serialize, text: &str) -> Result<()> {
-        let line =
-            serde_json::to_string(result).map_err(|error| Error::internal("cannot serialise the result").caused_by(error))?;
+        let mut result =
+            serde_json::to_value(result).map_err(|error| Error::internal("cannot serialise the result").caused_by(error))?;
+        let traffic = self.lake.get().and_then(lake::traffic_json);
+        if let (Some(traffic), Some(fields)) = (traffic, result.as_object_mut().filter(|fields| fields.contains_key("exit_code")))
+        {
+            fields.insert("storage".to_owned(), traffic);
+        }
+        let line = result.to_string();
         if let Some(path) = &self.common.result_uri {
             self.probe_result_uri()?;
             fs::write(path, format!("{line}\n")).map_err(|error| cannot_write_result(path, error))?;

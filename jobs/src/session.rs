@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use windrow_core::layout::PartitionColumn;
 use windrow_core::ledger::{CodeVersion, Reason};
 use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table};
@@ -59,6 +58,7 @@ impl<'r> Session<'r> {
         let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
         let runtime = Runtime::start()?;
         let lake = lake::open(&project, &runtime, reporter)?;
+        reporter.attach(&lake);
         let (run_id, code) = (reporter.run_id()?, runtime::code_version());
         Ok(Session { project, lake, runtime, reporter, run_id, reason, force, code })
     }
@@ -88,17 +88,6 @@ impl<'r> Session<'r> {
             Force::All => true,
             Force::Only(chosen) => chosen.contains(&(table.clone(), *window)),
         }
-    }
-
-    /// Prints and writes a verb's result, with what was asked of the store.
-    ///
-    /// # Errors
-    /// `Misconfigured` when the result cannot be written.
-    pub fn result(&self, mut result: Value, text: &str) -> Result<()> {
-        if let (Some(fields), Some(traffic)) = (result.as_object_mut(), lake::traffic_json(&self.lake)) {
-            fields.insert("storage".to_owned(), traffic);
-        }
-        self.reporter.result(&result, text)
     }
 
     /// Tells whether a view is kept up to date.

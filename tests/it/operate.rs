@@ -79,6 +79,36 @@ fn a_retracted_window_is_not_there_until_it_is_run_or_rolled_back() {
 }
 
 #[test]
+fn a_retraction_whose_views_were_left_behind_is_finished_by_the_next_one() {
+    let project = two_versions();
+    let view = project.path(&format!("lake/clean/t/{PARTITION}/part-00000.parquet"));
+    let bytes = fs::read(&view).unwrap();
+    operate(&project, "retract", &[], 0);
+    fs::create_dir_all(view.parent().unwrap()).unwrap();
+    fs::write(&view, bytes).unwrap();
+    operate(&project, "retract", &[], 0);
+    assert_eq!(shown(&project), None);
+}
+
+#[test]
+fn a_commit_whose_views_cannot_be_set_says_that_it_is_published() {
+    let project = Tiny::default().project();
+    project.write(&raw_file("a.csv"), format!("{HEADER}{ROW}"));
+    project.write(&format!("lake/clean/t/{PARTITION}"), "a file where the view's folder should be");
+    let out = project.run(&["run", "--dataset", "t", "--window", WINDOW]);
+    assert_ne!(out.code, 0);
+    assert!(out.stderr.contains("is published, its views are not up to date"), "{}", out.stderr);
+    assert!(out.stderr.contains("windrow reconcile") && !out.stderr.contains("NOT published"), "{}", out.stderr);
+    let status = project.run_json(&["status"]).expect(0).json();
+    assert_eq!(status["windows"][0]["state"], "published");
+    fs::remove_file(project.path(&format!("lake/clean/t/{PARTITION}"))).unwrap();
+    project.run_json(&["reconcile", "--dataset", "t"]).expect(0);
+    assert_eq!(shown(&project), Some(1));
+    let typo = project.run_json(&["reconcile", "--dataset", "u"]).expect(78).json();
+    assert!(typo["error"]["help"].as_str().unwrap().contains('t'), "{typo}");
+}
+
+#[test]
 fn reconcile_brings_views_back_and_leaves_foreign_ones_alone() {
     let project = two_versions();
     project.write("windrow.toml", "version = 1\nviews = [\"live\", \"symlink\"]\n");
@@ -112,6 +142,8 @@ fn gc_shows_what_it_would_delete_and_deletes_it_when_told_to() {
     assert_eq!((&plan["plan"][0]["reason"], &plan["deleted"]), (&json!("undecided"), &json!(false)));
     assert_eq!((&plan["foreign"][0]["key"], &plan["heads"]["objects"]), (&json!("store/clean/t/notes.txt"), &json!(1)));
     assert_eq!(project.tree("lake"), before, "a plan deletes nothing");
+    let told = project.run(&["gc", "--undecided-after", "0s"]).expect(0).stdout;
+    assert!(told.starts_with("undecided   ") && told.contains("1 object to delete") && told.contains("foreign"), "{told}");
     let done = project.run_json(&["gc", "--undecided-after", "0s", "--delete"]).expect(0).json();
     assert_eq!(done["report"]["aborted"], json!([{"table": "clean.t", "window": WINDOW, "epoch": 3}]));
     let after = project.tree("lake");
@@ -142,6 +174,8 @@ fn a_window_on_s3_goes_through_every_operation() {
     arena.produce(&format!("raw/t/{WINDOW}/b.csv"), format!("{HEADER}two,,,,,,\n").into_bytes());
     let refused = arena.run(&run).expect(65).json();
     assert_eq!(refused["error"]["findings"][0]["line"], 2, "{refused}");
+    let usage = arena.run(&["status", "--dataset", "u"]).expect(78).json();
+    assert!(usage["storage"]["requests"].as_u64().unwrap() > 0, "a failure says what was asked of the store: {usage}");
     let status = arena.run(&["status", "--dataset", "t"]).expect(0).json();
     assert_eq!(status["windows"][0]["state"], "published, newer quarantined");
     let evidence = arena.run(&["quarantine", "show", "--dataset", "t", "--window", WINDOW]).expect(0).json();

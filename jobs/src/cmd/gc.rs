@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use windrow_core::Result;
 use windrow_core::ledger::Reason;
-use windrow_core::{ErrorKind, Result};
 use windrow_lake::{GcItem, GcPlan, GcPolicy, GcReport, GcSkipped};
 
 use crate::cli::Common;
@@ -76,14 +76,16 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         true => Some(session.runtime.block_on(session.lake.run_gc(&plan, &policy, None))?),
         false => None,
     };
-    let skipped = report.as_ref().map_or(&plan.skipped, |report| &report.skipped);
-    let code = if skipped.is_empty() && plan.skipped.is_empty() { 0 } else { ErrorKind::Internal.exit_code() };
+    let skipped: Vec<&GcSkipped> = plan.skipped.iter().chain(report.iter().flat_map(|report| &report.skipped)).collect();
+    let failure = skipped.first().map(|skipped| &skipped.error);
+    let code = failure.map_or(0, |error| error.kind().exit_code());
     let result = json!({
         "schema": RESULT_SCHEMA,
         "verb": "gc",
         "run_id": session.run_id.as_str(),
         "status": if code == 0 { "ok" } else { "failed" },
         "exit_code": code,
+        "error": failure.map(error_json),
         "deleted": report.is_some(),
         "plan": items_json(&plan.items),
         "heads": {"objects": plan.heads.objects, "bytes": plan.heads.bytes},
@@ -91,9 +93,9 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "viewed": {"objects": plan.viewed.objects, "bytes": plan.viewed.bytes},
         "foreign": plan.foreign.iter().map(|found| json!({"key": found.key, "size": found.size, "why": found.why})).collect::<Vec<_>>(),
         "report": report.as_ref().map(report_json),
-        "skipped": plan.skipped.iter().chain(report.iter().flat_map(|report| &report.skipped)).map(skipped_json).collect::<Vec<_>>(),
+        "skipped": skipped.iter().map(|skipped| skipped_json(skipped)).collect::<Vec<_>>(),
     });
-    session.result(result, &shown(&session, &plan, report.as_ref()))?;
+    session.reporter.result(&result, &shown(&session, &plan, report.as_ref()))?;
     Ok(code)
 }
 
@@ -138,18 +140,36 @@ fn totals(plan: &GcPlan, report: Option<&GcReport>, items: &[GcItem]) -> String 
     let mut by_reason: BTreeMap<&str, usize> = BTreeMap::new();
     items.iter().for_each(|item| *by_reason.entry(item.reason.as_str()).or_default() += 1);
     let reasons: Vec<String> = by_reason.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let what = match (report, items.is_empty()) {
-        (_, true) => "nothing is garbage".to_owned(),
-        (None, false) => format!(
-            "{} to delete, {} ({}); `windrow gc --delete` deletes them",
-            count(items.len() as u64, "object"),
+    let objects = count(items.len() as u64, "object");
+    let mut lines = Vec::new();
+    match report {
+        _ if plan.items.is_empty() => lines.push("nothing is garbage".to_owned()),
+        None => lines.push(format!(
+            "{objects} to delete, {} ({}); `windrow gc --delete` deletes them",
             bytes(size),
             reasons.join(", ")
-        ),
-        (Some(_), false) => format!("{} deleted, {} ({})", count(items.len() as u64, "object"), bytes(size), reasons.join(", ")),
-    };
-    let kept = plan.retained.objects + plan.viewed.objects;
-    format!("{what}; kept: {} of heads, {} within their retention", count(plan.heads.objects, "object"), count(kept, "object"))
+        )),
+        Some(report) => {
+            let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+            lines.push(format!("{objects} deleted, {}{why}", bytes(size)));
+            let aborted = report.aborted.iter().map(|(table, window, epoch)| {
+                format!("given up: {table} {window} epoch {}; whoever still works on it is fenced", epoch.get())
+            });
+            lines.extend(aborted);
+            if !report.left.is_empty() {
+                lines.push(format!("{} left after all: something reaches them again", count(report.left.len() as u64, "object")));
+            }
+        }
+    }
+    let (heads, retained) = (count(plan.heads.objects, "object"), count(plan.retained.objects, "object"));
+    lines.push(format!("kept: {heads} of heads, {retained} within their retention"));
+    if plan.viewed.objects > 0 {
+        lines.push(format!(
+            "kept: {} that only a symlink manifest still names; `windrow reconcile`, with \"symlink\" among the views, frees them",
+            count(plan.viewed.objects, "object")
+        ));
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]

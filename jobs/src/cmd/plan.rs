@@ -96,7 +96,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "counts": counts,
         "steps": steps,
     });
-    session.result(result, &text)?;
+    session.reporter.result(&result, &text)?;
     Ok(0)
 }
 

@@ -1,13 +1,14 @@
 //! `windrow reconcile`: brings every view to what the ledger says. Heals what a kill left behind.
 
 use serde_json::{Value, json};
-use windrow_core::id::{DatasetName, Layer};
+use windrow_core::id::DatasetName;
 use windrow_core::ledger::Reason;
 use windrow_core::{ErrorKind, Result};
 use windrow_lake::{LakeTable, Reconciled, ViewChange, Views};
 
 use crate::cli::Common;
 use crate::config::View;
+use crate::plan;
 use crate::report::{RESULT_SCHEMA, Reporter, count, error_json};
 use crate::session::Session;
 
@@ -33,18 +34,20 @@ struct Found {
 /// Sets the views of every window of every table.
 ///
 /// # Errors
-/// What the store says when it cannot be listed. A view that cannot be set is in the result, and fails the verb after the
-/// others are done.
+/// `Misconfigured` for an unknown dataset, else what the store says when it cannot be listed. A view that cannot be set is
+/// in the result, and fails the verb after the others are done.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
-    let tables = session.project.contracts().map(|contract| &contract.table).filter(|table| table.layer != Layer::Raw);
+    if let Some(name) = &args.dataset {
+        plan::tables(&session.project, name)?;
+    }
+    let tables = session.runtime.block_on(session.lake.tables())?;
     let (mut looked_at, mut found) = (0_u64, Vec::new());
-    for table in tables.filter(|table| args.dataset.as_ref().is_none_or(|name| *name == table.dataset)) {
-        let Some(lake_table) = session.table(table)? else { continue };
-        for reconciled in reconcile(&session, &lake_table)? {
+    for table in tables.iter().filter(|table| args.dataset.as_ref().is_none_or(|name| *name == table.name().dataset)) {
+        for reconciled in reconcile(&session, table)? {
             looked_at += 1;
             if !matches!(reconciled.change, ViewChange::Unchanged) {
-                found.push(Found { table: table.to_string(), reconciled });
+                found.push(Found { table: table.name().to_string(), reconciled });
             }
         }
     }
@@ -65,7 +68,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "views": looked_at,
         "changes": found.iter().map(change_json).collect::<Vec<_>>(),
     });
-    session.result(result, &lines.join("\n"))?;
+    session.reporter.result(&result, &lines.join("\n"))?;
     Ok(code)
 }
 

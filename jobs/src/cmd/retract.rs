@@ -43,12 +43,16 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         None => None,
     };
     let (status, epoch, text) = match &head {
-        None => ("unchanged", None, format!("{table} {window} is not published: there is nothing to take back")),
+        None => {
+            // Somebody may have been killed between the ledger and the views.
+            publish::project_retracted(&session, &table, window)?;
+            ("unchanged", None, format!("{table} {window} is not published: there is nothing to take back"))
+        }
         Some(head) => {
             let lake_table = session.table_for_writing(contract)?;
             let claimed = staging::claim(&session, &lake_table, window, Some(head.epoch))?;
             session.runtime.block_on(lake_table.retract(&claimed))?;
-            publish::project(&session, &table, window)?;
+            publish::project_retracted(&session, &table, window)?;
             let epoch = claimed.epoch().get();
             let text = format!(
                 "{table} {window} is retracted by epoch {epoch}: readers see no such window; epoch {} stays in the ledger",
@@ -68,6 +72,6 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "epoch": epoch,
         "exit_code": 0,
     });
-    session.result(result, &text)?;
+    session.reporter.result(&result, &text)?;
     Ok(0)
 }

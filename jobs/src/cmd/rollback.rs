@@ -85,7 +85,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "exit_code": 0,
     });
     reporter.finish();
-    session.result(result, &text)?;
+    session.reporter.result(&result, &text)?;
     Ok(0)
 }
 

@@ -11,6 +11,7 @@ use windrow_core::{ErrorKind, PartitionWindow, Result};
 use crate::cli::{Common, ConcurrencyArgs, WindowArgs};
 use crate::report::{self, RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
+use crate::stage::publish;
 use crate::stage::walk::{self, Status, TableResult};
 use crate::{lint, plan};
 
@@ -82,7 +83,11 @@ pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[Partitio
     let walk = || {
         loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((index, window)) = next else { return };
+            // The first window is walked in any case, so that the result says why the others are left.
+            let Some((index, window)) = next.filter(|(index, _)| *index == 0 || session.runtime.check_interrupted().is_ok())
+            else {
+                return;
+            };
             let result = walk_window(session, tables, window);
             let interrupted = is_interrupted(&result);
             // One window's lines are told together.
@@ -176,9 +181,9 @@ fn consequence(dataset: &str, table: &TableResult, error: &windrow_core::Error) 
     let evidence =
         error.context().iter().find(|(key, _)| *key == "evidence").map(|(_, value)| format!("\n   = evidence: {value}"));
     let help = next_step(dataset, table, error);
-    if error.context().iter().any(|(key, _)| *key == "published") {
+    if error.context().iter().any(|(key, _)| *key == publish::COMMITTED) {
         return format!(
-            "   = result: {} {} is published, its live view is not up to date ({kind}, exit {})\n   = next: {help}\n",
+            "   = result: {} {} is published, its views are not up to date ({kind}, exit {})\n   = next: {help}\n",
             table.table,
             table.window,
             kind.exit_code()
@@ -240,6 +245,6 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
         "milliseconds": (seconds * 1000.0).round(),
         "windows": results,
     });
-    session.result(result, &done)?;
+    session.reporter.result(&result, &done)?;
     Ok(code)
 }

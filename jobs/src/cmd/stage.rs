@@ -230,6 +230,6 @@ fn finish(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWi
         result.extend(fields);
     }
     session.reporter.finish();
-    session.result(result, text)?;
+    session.reporter.result(&result, text)?;
     Ok(0)
 }

@@ -60,7 +60,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let text = if rows.is_empty() { "nothing was ever run; `windrow run --dataset …` does".to_owned() } else { shown(&rows) };
     let result =
         json!({"schema": RESULT_SCHEMA, "verb": "status", "run_id": session.run_id.as_str(), "exit_code": 0, "windows": rows});
-    session.result(result, &text)?;
+    session.reporter.result(&result, &text)?;
     Ok(0)
 }
 
@@ -155,7 +155,8 @@ fn shown(rows: &[Row]) -> String {
         let last = if row.last_epoch == 0 {
             if row.last.is_empty() { "-".to_owned() } else { row.last.clone() }
         } else {
-            format!("{} (epoch {})", row.last, row.last_epoch)
+            let why = row.why.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+            format!("{} (epoch {}){why}", row.last, row.last_epoch)
         };
         lines.push(format!(
             "{:<24} {:<14} {:<30} {:>8} {:>6} {:>6}  {last}",

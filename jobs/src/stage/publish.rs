@@ -30,18 +30,30 @@ pub fn publish(session: &Session<'_>, table: &Table, window: &PartitionWindow, e
     let passed = session.runtime.block_on(lake_table.passed_check(window, state.epoch))?;
     gate::require_same_config(session, table, window, &state)?;
     session.runtime.block_on(lake_table.publish(&passed))?;
-    let view = set_views(session, &lake_table, window).map_err(|error| view_failed(table, window, error))?;
-    let head = session.runtime.block_on(lake_table.require_head(window))?.epoch;
+    let late = |error| after_the_commit(table, window, "published", error);
+    let view = set_views(session, &lake_table, window).map_err(late)?;
+    let head = session.runtime.block_on(lake_table.require_head(window)).map_err(late)?.epoch;
     warn_of_foreign_files(session, table, view.as_deref());
     Ok(Published { epoch: state.epoch, head, view })
 }
 
+/// The context key of an error that came after the commit: what the ledger says since.
+pub const COMMITTED: &str = "committed";
+
 /// The commit is done and durable; only what plain readers see is late.
-fn view_failed(table: &Table, window: &PartitionWindow, error: Error) -> Error {
-    let message = format!("{table} {window} is published in the ledger, but its views could not be brought up to date: {error}");
-    Error::new(error.kind(), message).help(
+fn after_the_commit(table: &Table, window: &PartitionWindow, decided: &str, error: Error) -> Error {
+    let message = format!("{table} {window} is {decided} in the ledger, but its views could not be brought up to date: {error}");
+    Error::new(error.kind(), message).with(COMMITTED, decided).help(
         "plain readers still see the version before; `windrow reconcile` or any later run of the window brings it up to date",
     )
+}
+
+/// Takes the views of a window back that was retracted in the ledger, in this run or an earlier one.
+///
+/// # Errors
+/// What the store says, with the note that the ledger has the retraction.
+pub fn project_retracted(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<()> {
+    project(session, table, window).map(|_| ()).map_err(|error| after_the_commit(table, window, "retracted", error))
 }
 
 /// Files in a view's folder that windrow did not put there are read by whoever reads the folder.
