@@ -218,3 +218,28 @@ fn an_s3_lake_that_cannot_be_opened_says_why_and_never_a_secret() {
     let out = output(&mut command).expect(77);
     assert!(out.json()["error"]["help"].as_str().unwrap().contains("AWS_PROFILE"), "{}", out.stdout);
 }
+
+/// Makes every hard link fail, as file systems without them do; no such file system can be mounted everywhere.
+const NO_LINKS: &str = "
+#include <errno.h>
+int link(const char *from, const char *to) { (void)from; (void)to; errno = EPERM; return -1; }
+int linkat(int a, const char *from, int b, const char *to, int flags) {
+  (void)a; (void)b; (void)flags; return link(from, to);
+}
+";
+
+#[test]
+fn a_file_system_without_hard_links_is_named_and_nothing_is_half_written() {
+    let project = two_versions();
+    project.write("no_links.c", NO_LINKS);
+    let mut compile = std::process::Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-o", "no_links.so", "no_links.c"]).current_dir(project.root());
+    assert!(compile.status().expect("tests/run.sh names cc as needed").success());
+    let before = project.tree("lake");
+    let mut command = project.command(&["run", "--dataset", "t", "--window", WINDOW, "--force", "--output", "json"]);
+    let result = output(command.env("LD_PRELOAD", project.path("no_links.so"))).expect(78).json();
+    let told = result["error"]["message"].as_str().unwrap();
+    assert!(told.contains("hard link") || result["error"]["help"].as_str().unwrap().contains("hard link"), "{result}");
+    assert_eq!(project.tree("lake"), before, "the head and everything else stays");
+    tiny::run(&project).expect(0);
+}
