@@ -131,11 +131,19 @@ fn finding(file: &str, text: &str, error: &toml::de::Error) -> Diagnostic {
     let code = if unknown.is_some() { Code::ConfigValue } else { Code::ConfigSyntax };
     let length =
         error.span().map_or(1, |span| text.get(span).unwrap_or_default().lines().next().unwrap_or_default().chars().count());
-    let finding = yaml::with_line(Diagnostic::new(code, Place::new(file, line, column), title), text, length.max(1));
+    let finding = Diagnostic::new(code, Place::new(file, line, column), title);
+    let finding = if may_hold_a_secret(text, line) { finding } else { yaml::with_line(finding, text, length.max(1)) };
     match unknown {
         Some(key) => finding.help(suggest::hint(&key, &KEYS)),
         None => finding,
     }
+}
+
+/// Tells whether a line is better not quoted: keys and passwords do not belong here, and some will put them here.
+fn may_hold_a_secret(text: &str, line: u64) -> bool {
+    let index = usize::try_from(line).unwrap_or_default().saturating_sub(1);
+    let quoted = text.lines().nth(index).unwrap_or_default().to_lowercase();
+    ["secret", "password", "token", "access_key", "@"].iter().any(|word| quoted.contains(word))
 }
 
 fn key_line(text: &str, key: &str) -> u64 {
@@ -160,6 +168,14 @@ mod tests {
         let finding = Config::read("windrow.toml", "version = 1\n[s3]\nregoin = \"x\"\n").unwrap_err();
         assert_eq!(finding.one_line(), "windrow.toml:3:1: W0902: unknown key `regoin`");
         assert_eq!(finding.help.as_deref(), Some("did you mean `region`?"));
+    }
+
+    #[test]
+    fn a_line_that_may_hold_a_secret_is_not_quoted() {
+        let text = "version = 1\n[s3]\nsecret_access_key = \"marker\"\n";
+        let finding = Config::read("windrow.toml", text).unwrap_err();
+        assert_eq!(finding.one_line(), "windrow.toml:3:1: W0902: unknown key `secret_access_key`");
+        assert!(!format!("{finding:?}").contains("marker"));
     }
 
     #[test]

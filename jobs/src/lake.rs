@@ -28,7 +28,9 @@ pub fn open(project: &Project, runtime: &Runtime, reporter: &Reporter) -> Result
         return runtime.block_on(windrow_aws::open_lake(configured, &options, &s3_environment()));
     }
     if configured.contains("://") {
-        return Err(Error::misconfigured(format!("lake `{}` is neither a folder nor on S3", configured.escape_debug()))
+        // The rest of the address may hold a password.
+        let scheme = configured.split("://").next().unwrap_or_default().escape_debug();
+        return Err(Error::misconfigured(format!("a lake at `{scheme}://…` is neither a folder nor on S3"))
             .help("write a folder, or an address such as s3://bucket/folder"));
     }
     if configured.trim().is_empty() {

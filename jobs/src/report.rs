@@ -165,6 +165,9 @@ impl Reporter {
     pub fn probe_result_uri(&self) -> Result<()> {
         let Some(path) = &self.common.result_uri else { return Ok(()) };
         if path.to_string_lossy().contains("://") {
+            return Err(Error::misconfigured("--result-uri is an address, and only a file can be written").help("name a file"));
+        }
+        if path.to_string_lossy().contains("://") {
             let message = format!("--result-uri {} is not a file", path.display());
             return Err(Error::misconfigured(message).help("this version writes results to files only; S3 follows"));
         }

@@ -15,28 +15,49 @@ use windrow_core::{Error, ErrorKind, Result};
 pub struct Runtime {
     tokio: tokio::runtime::Runtime,
     interrupted: Arc<AtomicBool>,
+    out_of_patience: tokio::sync::watch::Receiver<bool>,
     started: Instant,
 }
 
+/// What is said when the process leaves at once.
+pub type LastWords = Arc<dyn Fn() + Send + Sync>;
+
+/// How long after a signal a request to the store may still take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long after a signal anything may still take.
+const LONGEST_DRAIN: Duration = Duration::from_secs(20);
+
 impl Runtime {
-    /// Starts the threads and listens for SIGINT and SIGTERM.
+    /// Starts the threads and listens for SIGINT, SIGTERM and SIGHUP.
     ///
     /// # Errors
     /// `Transient` when the system refuses a thread.
-    pub fn start() -> Result<Self> {
+    pub fn start(last_words: LastWords) -> Result<Self> {
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .map_err(|error| Error::new(ErrorKind::Transient, "cannot start threads").caused_by(error))?;
         let interrupted = Arc::new(AtomicBool::new(false));
-        tokio.spawn(watch_signals(interrupted.clone()));
-        Ok(Runtime { tokio, interrupted, started: instant() })
+        let (no_patience, out_of_patience) = tokio::sync::watch::channel(false);
+        tokio.spawn(watch_signals(interrupted.clone(), no_patience, last_words));
+        Ok(Runtime { tokio, interrupted, out_of_patience, started: instant() })
     }
 
-    /// Runs a future to its end on this thread.
-    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        self.tokio.block_on(future)
+    /// Runs a future to its end on this thread; one that does not end after a signal is given up.
+    ///
+    /// # Errors
+    /// `Interrupted` when it was given up, else the future's own.
+    pub fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut out_of_patience = self.out_of_patience.clone();
+        self.tokio.block_on(async {
+            tokio::select! {
+                biased;
+                done = future => done,
+                Ok(_) = out_of_patience.wait_for(|is_out| *is_out) => Err(stopped()),
+            }
+        })
     }
 
     /// The handle by which other threads wait for futures.
@@ -50,7 +71,7 @@ impl Runtime {
     /// `Interrupted`.
     pub fn check_interrupted(&self) -> Result<()> {
         if self.interrupted.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Interrupted, "stopped by a signal; nothing was half-published"));
+            return Err(stopped());
         }
         Ok(())
     }
@@ -61,25 +82,29 @@ impl Runtime {
     }
 }
 
-async fn watch_signals(interrupted: Arc<AtomicBool>) {
+/// The error of a run that was asked to stop.
+pub fn stopped() -> Error {
+    Error::new(ErrorKind::Interrupted, "stopped by a signal; nothing was half-published")
+}
+
+async fn watch_signals(interrupted: Arc<AtomicBool>, no_patience: tokio::sync::watch::Sender<bool>, last_words: LastWords) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
         return;
     };
-    let mut asked_before = false;
-    loop {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        if asked_before {
-            leave_now();
-        }
-        asked_before = true;
-        interrupted.store(true, Ordering::Relaxed);
-        // A step that does not look up in time is left where it is: whatever it wrote is invisible without an outcome.
-        tokio::spawn(async {
-            tokio::time::sleep(Duration::from_secs(20)).await;
-            leave_now();
-        });
-    }
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup.recv() => {} }
+    interrupted.store(true, Ordering::Relaxed);
+    // A step that does not look up in time is left where it is: whatever it wrote is invisible without an outcome.
+    let drain = async {
+        tokio::time::sleep(PATIENCE).await;
+        no_patience.send_replace(true);
+        tokio::time::sleep(LONGEST_DRAIN - PATIENCE).await;
+    };
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, () = drain => {} }
+    last_words();
+    leave_now();
 }
 
 #[expect(clippy::exit, reason = "a second signal, or a step that does not end within 20 s, leaves at once; commits are atomic")]

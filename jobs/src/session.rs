@@ -1,6 +1,7 @@
 //! What a verb works with: the loaded project, the open lake, the runtime and the identity of the run.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use windrow_core::layout::PartitionColumn;
 use windrow_core::ledger::{CodeVersion, Reason};
@@ -56,7 +57,10 @@ impl<'r> Session<'r> {
         reporter.probe_result_uri()?;
         let root = project::find_root(common.project.as_deref(), &runtime::current_dir()?)?;
         let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
-        let runtime = Runtime::start()?;
+        let told = reporter.clone();
+        let runtime = Runtime::start(Arc::new(move || {
+            let _ = told.fail(&runtime::stopped());
+        }))?;
         let lake = lake::open(&project, &runtime, reporter)?;
         reporter.attach(&lake);
         let (run_id, code) = (reporter.run_id()?, runtime::code_version());

@@ -128,7 +128,7 @@ fn broken_configuration_is_refused_with_its_place() {
         ("version = 1\nlake = \"\"\n", "empty"),
         ("version = 1\nlake = \"s3://bucket/lake\"\n", "AWS_REGION"),
         ("version = 1\nlake = \"s3://Bucket/lake\"\n", "s3://Bucket/lake"),
-        ("version = 1\nlake = \"gs://bucket\"\n", "gs://bucket"),
+        ("version = 1\nlake = \"gs://bucket\"\n", "gs://…"),
         ("version = 1\nviews = [\"alive\"]\n", "windrow.toml:2"),
         ("version = 1\n[s3]\nregoin = \"x\"\n", "windrow.toml:3:1"),
         ("version = 1\nlake = \"s3://bucket\"\n[s3]\nkms_key_id = \"x\"\n", "encryption"),

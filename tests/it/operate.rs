@@ -91,6 +91,91 @@ fn a_retraction_whose_views_were_left_behind_is_finished_by_the_next_one() {
 }
 
 #[test]
+fn a_retraction_removes_views_that_are_not_kept_any_more_and_tells_of_foreign_files() {
+    let project = two_versions();
+    project.write("windrow.toml", "version = 1\nviews = [\"symlink\"]\n");
+    project.write(&format!("lake/clean/t/{PARTITION}/other.parquet"), "of somebody");
+    let foreign = |out: crate::support::Out| {
+        assert!(out.stderr.contains("other.parquet is not windrow's"), "{}", out.stderr);
+    };
+    foreign(project.run(&["run", "--dataset", "t", "--window", WINDOW, "--force"]).expect(0));
+    foreign(project.run(&[&["retract"], &PLACE[..]].concat()).expect(0));
+    assert_eq!(shown(&project), None);
+    let told = project.run_json(&["reconcile"]).expect(0).json();
+    assert_eq!(told["changes"][0]["detail"], format!("clean/t/{PARTITION}/other.parquet"), "{told}");
+}
+
+#[test]
+fn a_raw_file_that_is_gone_makes_its_window_stale() {
+    for (late, code, planned) in [("rerun", 66, "wait"), ("ignore", 0, "skip")] {
+        let project = two_versions();
+        let policy = format!("      - {{property: late, vendor: windrow, value: {late}}}\n    properties:");
+        project.replace("schemas/t.raw.odcs.yaml", "    properties:", &policy);
+        tiny::run(&project).expect(0);
+        fs::remove_file(project.path(&raw_file("b.csv"))).unwrap();
+        let status = project.run_json(&["status"]).expect(0).json();
+        assert_eq!(status["windows"][0]["why"], "raw files changed: 1 gone", "{status}");
+        fs::remove_file(project.path(&raw_file("a.csv"))).unwrap();
+        let plan = project.run_json(&["plan", "--dataset", "t", "--window", WINDOW]).expect(0).json();
+        assert_eq!(plan["steps"][0]["action"], planned, "{plan}");
+        tiny::run(&project).expect(code);
+        assert_eq!(shown(&project), Some(2), "what is published stays");
+    }
+}
+
+#[test]
+fn status_lists_every_epoch_when_asked() {
+    let project = two_versions();
+    operate(&project, "rollback", &[], 0);
+    let status = project.run_json(&["status", "--dataset", "t", "--window", WINDOW, "--epochs"]).expect(0).json();
+    let epochs = status["windows"][0]["epochs"].as_array().unwrap();
+    let told: Vec<(&Value, &Value)> = epochs.iter().map(|epoch| (&epoch["reason"], &epoch["rows_out"])).collect();
+    assert_eq!(told, [(&json!("schedule"), &json!(1)), (&json!("schedule"), &json!(2)), (&json!("rollback"), &json!(1))]);
+    assert_eq!(epochs[0]["content_sha256"], epochs[2]["content_sha256"]);
+    let text = project.run(&["status", "--epochs"]).expect(0).stdout;
+    assert_eq!(text.lines().filter(|line| line.contains("rollback")).count(), 1, "{text}");
+    project.write("lake/store/clean/t/ledger/2024-01-02/00000000000000000003.outcome.json", "not JSON");
+    let unreadable = project.run_json(&["status"]);
+    assert_ne!(unreadable.code, 0);
+    assert_eq!(unreadable.json()["windows"][0]["state"], "unreadable");
+}
+
+#[test]
+fn a_run_that_waits_for_a_silent_server_ends_with_a_result() {
+    let arena = Arena::s3(Tiny::default().project());
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let mut command = arena.command(&["status", "--output", "json", "--result-uri", "result.json"]);
+    command.env("AWS_ENDPOINT_URL_S3", endpoint).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    // It has asked once it is connected, and waits for an answer that never comes.
+    let _connection = silent.accept().unwrap();
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let finished = child.wait_with_output().unwrap();
+    assert_eq!(crate::support::exit_code(finished.status), 143);
+    let result: Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert_eq!(result["error"]["kind"], "Interrupted");
+    let written: Value = serde_json::from_slice(&fs::read(arena.project.path("result.json")).unwrap()).unwrap();
+    assert_eq!(written, result);
+}
+
+#[test]
+fn a_failed_window_names_the_key_and_the_cause() {
+    let project = Tiny::default().project();
+    project.write(&raw_file("a.csv"), format!("{HEADER}{ROW}"));
+    tiny::run(&project).expect(0);
+    project.write("lake/store/clean/t/ledger/2024-01-02/00000000000000000001.outcome.json", "not JSON");
+    let out = project.run(&["run", "--dataset", "t", "--window", WINDOW]);
+    assert_ne!(out.code, 0);
+    assert!(
+        out.stderr.lines().any(|line| line.contains("FAILED") && line.contains("00000000000000000001.outcome.json")),
+        "{}",
+        out.stderr
+    );
+}
+
+#[test]
 fn a_commit_whose_views_cannot_be_set_says_that_it_is_published() {
     let project = Tiny::default().project();
     project.write(&raw_file("a.csv"), format!("{HEADER}{ROW}"));
@@ -199,6 +284,8 @@ fn an_s3_lake_that_cannot_be_opened_says_why_and_never_a_secret() {
         ("s3://Lake", endpoint.as_str(), arena.key(), "", 78, "lowercase"),
         ("s3://lake/../x", endpoint.as_str(), arena.key(), "", 78, "`..`"),
         ("gs://lake", endpoint.as_str(), arena.key(), "", 78, "s3://"),
+        ("gs://user:marker-of-a-secret@lake", endpoint.as_str(), arena.key(), "", 78, "s3://"),
+        ("s3://user:marker-of-a-secret@lake", endpoint.as_str(), arena.key(), "", 78, "s3://"),
         ("s3://lake", "http://s3.example:9000", arena.key(), "", 78, "not encrypted"),
         ("s3://lake", "not a url", arena.key(), "", 78, "https://"),
     ];

@@ -24,7 +24,7 @@ pub struct Common {
         help_heading = "Common options"
     )]
     pub project: Option<PathBuf>,
-    /// Lake, instead of the one in windrow.toml: a folder or s3://bucket/folder
+    /// Lake, instead of the one in windrow.toml: a folder (seen from the project) or s3://bucket/folder
     #[arg(
         long,
         value_name = "LAKE",

@@ -18,11 +18,11 @@ use crate::report::{RESULT_SCHEMA, Reporter, error_json};
 
 const EXAMPLES: &str = "\
 Examples:
-  windrow demo ./demo                        write an example project and run it
-  windrow run --dataset flights --from 2013-01-01 --to 2013-01-08      (end exclusive)
-  windrow status --dataset flights           what is published, stale, quarantined
-  windrow replay --dataset flights           run failed windows again
-  windrow contract lint                      check contracts, SQL and checks
+  windrow demo ./demo                        # writes an example project and runs it
+  windrow run --dataset flights --from 2013-01-01 --to 2013-01-08      # end exclusive
+  windrow status --dataset flights           # what is published, stale, quarantined
+  windrow replay --dataset flights           # runs failed windows again
+  windrow contract lint                      # checks contracts, SQL and checks
 
 Exit codes: 0 ok, 64 usage, 65 bad data, 66 input missing, 70 defect, 71 memory,
   73 fenced, 75 transient, 77 access denied, 78 misconfigured, 80 gate failed, 143 interrupted";

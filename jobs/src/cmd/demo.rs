@@ -47,6 +47,12 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         let message = "demo makes a project and a lake of its own: --project and --lake have no meaning here";
         return Err(Error::new(ErrorKind::Usage, message).help("name the folder: windrow demo ./demo"));
     }
+    if args.dir.to_string_lossy().contains("://") {
+        let message = format!("{} is not a folder", args.dir.display());
+        return Err(
+            Error::new(ErrorKind::Usage, message).help("the demo is made in a folder; `make demo-s3` runs it on an S3 server")
+        );
+    }
     if args.dir.join(config::FILE_NAME).is_file() {
         reporter.say(&format!("{} is there already: running it as it is\n", args.dir.display()));
     } else {

@@ -15,8 +15,8 @@ use crate::session::Session;
 /// Arguments of `windrow gc`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  windrow gc                         what would be deleted, and why
-  windrow gc --delete                delete it
+  windrow gc                         # what would be deleted, and why
+  windrow gc --delete                # deletes it
   windrow gc --retention 90d
 
 Heads, registers, raw files and keys that are not windrow's are never deleted. Ages are the store's own.")]

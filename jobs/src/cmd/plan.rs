@@ -92,6 +92,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "verb": "plan",
         "dataset": args.dataset.as_str(),
         "run_id": session.run_id.as_str(),
+        "status": "ok",
         "exit_code": 0,
         "counts": counts,
         "steps": steps,
@@ -132,12 +133,14 @@ fn decide(
     }
     if contract.table.layer == Layer::Clean {
         let raw = session.project.contract(&Table::new(Layer::Raw, contract.dataset().clone()))?;
+        let only_data = !stale.is_empty() && stale.iter().all(Stale::is_data);
+        if only_data && raw.late == Late::Ignore {
+            return Ok((Action::Skip, format!("{}; the contract says late: ignore", told(stale))));
+        }
         if let Some(error) = not_ready(session, raw, window)? {
             return Ok((Action::Wait, error.message().to_owned()));
         }
-        let only_data = !stale.is_empty() && stale.iter().all(Stale::is_data);
         match raw.late {
-            Late::Ignore if only_data => return Ok((Action::Skip, format!("{}; the contract says late: ignore", told(stale)))),
             Late::Fail if stale.iter().any(Stale::is_data) => {
                 return Ok((Action::Fail, format!("{}; the contract says late: fail", told(stale))));
             }

@@ -80,9 +80,10 @@ fn list(session: &Session<'_>, dataset: Option<&DatasetName>) -> Result<u8> {
         }
     }
     let text = if rows.is_empty() { "nothing is in quarantine".to_owned() } else { lines.join("\n") };
-    session
-        .reporter
-        .result(&json!({"schema": RESULT_SCHEMA, "verb": "quarantine list", "exit_code": 0, "entries": rows}), &text)?;
+    session.reporter.result(
+        &json!({"schema": RESULT_SCHEMA, "verb": "quarantine list", "status": "ok", "exit_code": 0, "entries": rows}),
+        &text,
+    )?;
     Ok(0)
 }
 

@@ -1,16 +1,19 @@
 //! `windrow reconcile`: brings every view to what the ledger says. Heals what a kill left behind.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use windrow_core::id::DatasetName;
 use windrow_core::ledger::Reason;
-use windrow_core::{ErrorKind, Result};
-use windrow_lake::{LakeTable, Reconciled, ViewChange, Views};
+use windrow_core::{PartitionWindow, Result};
+use windrow_lake::{LakeTable, Reconciled, ViewChange, ViewKind, Views};
 
 use crate::cli::Common;
 use crate::config::View;
 use crate::plan;
 use crate::report::{RESULT_SCHEMA, Reporter, count, error_json};
 use crate::session::Session;
+use crate::stage::publish;
 
 /// Arguments of `windrow reconcile`.
 #[derive(Debug, clap::Args)]
@@ -44,8 +47,11 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let tables = session.runtime.block_on(session.lake.tables())?;
     let (mut looked_at, mut found) = (0_u64, Vec::new());
     for table in tables.iter().filter(|table| args.dataset.as_ref().is_none_or(|name| *name == table.name().dataset)) {
-        for reconciled in reconcile(&session, table)? {
-            looked_at += 1;
+        for mut reconciled in reconcile(&session, table)? {
+            looked_at += u64::from(!matches!(reconciled.change, ViewChange::Foreign(_)));
+            if let ViewChange::Failed(error) = reconciled.change {
+                reconciled.change = ViewChange::Failed(publish::damaged(table.name(), &reconciled.window, error));
+            }
             if !matches!(reconciled.change, ViewChange::Unchanged) {
                 found.push(Found { table: table.name().to_string(), reconciled });
             }
@@ -76,7 +82,20 @@ fn reconcile(session: &Session<'_>, table: &LakeTable) -> Result<Vec<Reconciled>
     let base = session.base_uri();
     let manifest = session.keeps(View::Symlink).then_some(base.as_str());
     let views = Views { live: session.keeps(View::Live), manifest, catalog: None };
-    session.runtime.block_on(table.reconcile(&views))
+    let mut reconciled = session.runtime.block_on(table.reconcile(&views))?;
+    let windows: BTreeSet<PartitionWindow> = reconciled.iter().map(|view| view.window).collect();
+    for window in windows {
+        let is_told =
+            |key: &String| reconciled.iter().any(|view| matches!(&view.change, ViewChange::Foreign(told) if told == key));
+        let foreign = session.runtime.block_on(table.foreign_in_live_view(&window))?;
+        let foreign: Vec<String> = foreign.into_iter().filter(|key| !is_told(key)).collect();
+        reconciled.extend(foreign.into_iter().map(|key| Reconciled {
+            window,
+            view: ViewKind::Live,
+            change: ViewChange::Foreign(key),
+        }));
+    }
+    Ok(reconciled)
 }
 
 fn line(session: &Session<'_>, found: &Found) -> String {
@@ -85,11 +104,10 @@ fn line(session: &Session<'_>, found: &Found) -> String {
         ViewChange::Unchanged => "was right".to_owned(),
         ViewChange::Set(epoch) => format!("shows epoch {} again", epoch.get()),
         ViewChange::Removed => "removed: there is nothing for it to show".to_owned(),
-        ViewChange::Foreign(key) => format!("left alone: {} belongs to no window of the ledger", session.shown(key)),
-        ViewChange::Failed(error) if error.kind() == ErrorKind::CorruptInput => {
-            format!("FAILED: the lake is damaged: {error}; `windrow run --force` makes the window again")
+        ViewChange::Foreign(key) => format!("left alone: {} is not windrow's; who reads the folder reads it", session.shown(key)),
+        ViewChange::Failed(error) => {
+            format!("FAILED: {error}; {}", error.help_text().unwrap_or_else(|| error.kind().next_step()))
         }
-        ViewChange::Failed(error) => format!("FAILED: {error}"),
     };
     format!("{} {window} {view}: {what}", found.table)
 }

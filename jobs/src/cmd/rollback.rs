@@ -49,7 +49,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let head = session.runtime.block_on(lake_table.resolve(window))?.map(|head| head.epoch);
     let source = match args.to_epoch {
         Some(epoch) => epoch,
-        None => version_before(&session, &lake_table, window, head)?.ok_or_else(|| never_published(&table, window))?,
+        None => version_before(&session, &lake_table, window, head)?.ok_or_else(|| no_other_version(&table, window))?,
     };
     if head == Some(source) {
         return Err(Error::new(ErrorKind::Usage, format!("epoch {} is the head of {table} {window} already", source.get())));
@@ -58,7 +58,9 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let (claimed, staged) = session.runtime.block_on(lake_table.stage_rollback(&request, source))?;
     let (epoch, answer) = gate::check(&session, &table, window, Some(claimed.epoch()))?;
     if !gate::passed(&answer) {
-        return Err(walk::reject(&session, &table, window, epoch, &answer)?);
+        let refused = walk::reject(&session, &table, window, epoch, &answer)?;
+        let help = "the old version does not pass today's checks, so the head stays; its evidence: `windrow quarantine show`";
+        return Err(refused.help(help));
     }
     let published = publish::publish(&session, &table, window, Some(epoch))?;
     let rows = staged.document().rows.written;
@@ -109,7 +111,13 @@ fn version_before(
     Ok(before.map(|state| state.epoch).filter(|epoch| of_head.is_none() || content(Some(*epoch)) != of_head).max())
 }
 
+fn no_other_version(table: &Table, window: &PartitionWindow) -> Error {
+    Error::misconfigured(format!("no published version of {table} {window} before the head holds other rows")).help(format!(
+        "`windrow status --dataset {} --window {window} --epochs` lists all; name one with --to-epoch",
+        table.dataset
+    ))
+}
+
 fn never_published(table: &Table, window: &PartitionWindow) -> Error {
-    Error::misconfigured(format!("there is no other published version of {table} {window}"))
-        .help("`windrow status` shows what there is; name an epoch with --to-epoch")
+    Error::misconfigured(format!("{table} {window} was never published")).help("run the window first: `windrow run`")
 }

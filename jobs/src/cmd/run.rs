@@ -20,7 +20,7 @@ use crate::{lint, plan};
 #[command(after_help = "Examples:
   windrow run --dataset flights --window 2013-01-01
   windrow run --dataset flights --from 2013-01-01 --to 2013-01-08     # seven windows, end exclusive
-  windrow run --dataset orders --last 7d --output json")]
+  windrow run --dataset orders --last 7d --output json                  # the last seven complete days")]
 pub struct Args {
     /// Dataset: its curated table if it has one, with everything it reads
     #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
@@ -172,7 +172,10 @@ fn status_word(status: Status) -> &'static str {
 }
 
 fn failure_line(table: &TableResult) -> String {
-    table.failure.as_ref().map(|error| format!("{}: {}", table.table, error.message())).unwrap_or_default()
+    let Some(error) = &table.failure else { return String::new() };
+    // Findings say where and why themselves; other errors do with their context and cause.
+    let told = if error.diagnostics().is_empty() { error.to_string() } else { error.message().to_owned() };
+    format!("{}: {told}", table.table)
 }
 
 /// What happened to the window and what to do next.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 use windrow_core::id::{DatasetName, Layer, Table};
 use windrow_core::ledger::{Decision, Reason};
-use windrow_core::{Error, PartitionWindow, Result};
+use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
 use windrow_lake::{EpochState, LakeTable};
 
 use crate::cli::{Common, WindowArgs};
@@ -15,13 +15,18 @@ use crate::stage::freshness::{self, Stale};
 
 /// Arguments of `windrow status`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  windrow status\n  windrow status --dataset flights --from 2013-01-01 --to 2013-01-08")]
+#[command(
+    after_help = "Examples:\n  windrow status\n  windrow status --dataset flights --from 2013-01-01 --to 2013-01-08\n  windrow status --dataset flights --window 2013-01-02 --epochs     # every attempt, not only the last"
+)]
 pub struct Args {
     /// Dataset, with everything it reads [default: all]
     #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
     dataset: Option<DatasetName>,
     #[command(flatten)]
     windows: WindowArgs,
+    /// List every epoch of the windows: who claimed it, and what became of it
+    #[arg(long, env = "WINDROW_EPOCHS", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
+    epochs: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -39,12 +44,41 @@ pub struct Row {
     why: Option<String>,
     last: String,
     last_epoch: u64,
+    epochs: Vec<EpochRow>,
+    #[serde(skip)]
+    failure: Option<ErrorKind>,
+}
+
+/// One epoch of a window.
+#[derive(Debug, Serialize)]
+struct EpochRow {
+    epoch: u64,
+    decision: String,
+    reason: Option<Reason>,
+    run_id: Option<String>,
+    rows_out: Option<u64>,
+    content_sha256: Option<String>,
+}
+
+impl EpochRow {
+    fn of(state: &EpochState) -> Self {
+        let (claim, staged) = (state.claim.as_ref().map(|claim| claim.document()), state.staged.as_ref());
+        EpochRow {
+            epoch: state.epoch.get(),
+            decision: last_decision(state),
+            reason: claim.map(|claim| claim.reason),
+            run_id: claim.map(|claim| claim.run_id.to_string()),
+            rows_out: staged.map(|staged| staged.document().rows.written),
+            content_sha256: staged.map(|staged| staged.document().content_sha256.clone()),
+        }
+    }
 }
 
 /// Lists windows that were ever claimed, and named ones that were not.
 ///
 /// # Errors
-/// `Usage` for unknown names, else what the store says.
+/// `Usage` for unknown names, else what the store says. A window whose ledger cannot be read fails the verb after the
+/// others are shown.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let tables = match &args.dataset {
@@ -55,18 +89,25 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     };
     let mut rows = Vec::new();
     for table in &tables {
-        rows.extend(table_rows(&session, table, &args.windows)?);
+        rows.extend(table_rows(&session, table, args)?);
     }
+    let code = rows.iter().find_map(|row| row.failure).map_or(0, ErrorKind::exit_code);
     let text = if rows.is_empty() { "nothing was ever run; `windrow run --dataset …` does".to_owned() } else { shown(&rows) };
-    let result =
-        json!({"schema": RESULT_SCHEMA, "verb": "status", "run_id": session.run_id.as_str(), "exit_code": 0, "windows": rows});
+    let result = json!({
+        "schema": RESULT_SCHEMA,
+        "verb": "status",
+        "run_id": session.run_id.as_str(),
+        "status": if code == 0 { "ok" } else { "failed" },
+        "exit_code": code,
+        "windows": rows,
+    });
     session.reporter.result(&result, &text)?;
-    Ok(0)
+    Ok(code)
 }
 
-fn table_rows(session: &Session<'_>, table: &Table, windows: &WindowArgs) -> Result<Vec<Row>> {
+fn table_rows(session: &Session<'_>, table: &Table, args: &Args) -> Result<Vec<Row>> {
     let contract = session.project.contract(table)?;
-    let wanted = if windows.is_given() { Some(windows.windows(&contract.window)?) } else { None };
+    let wanted = if args.windows.is_given() { Some(args.windows.windows(&contract.window)?) } else { None };
     let Some(lake_table) = session.table(table)? else {
         return Ok(wanted.unwrap_or_default().iter().map(|window| never_run(table, window)).collect());
     };
@@ -75,21 +116,24 @@ fn table_rows(session: &Session<'_>, table: &Table, windows: &WindowArgs) -> Res
     let mut rows = Vec::new();
     for window in &windows {
         // A window whose ledger cannot be read is one line of the answer, not the end of it.
-        rows.push(window_row(session, &lake_table, window).unwrap_or_else(|error| unreadable(table, window, &error)));
+        let row = window_row(session, &lake_table, window, args.epochs);
+        rows.push(row.unwrap_or_else(|error| unreadable(table, window, &error)));
     }
     Ok(rows)
 }
 
-fn window_row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow) -> Result<Row> {
+fn window_row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, with_epochs: bool) -> Result<Row> {
     let states = session.runtime.block_on(lake_table.window_history(window))?;
-    match states.iter().max_by_key(|state| state.epoch) {
-        Some(last) => row(session, lake_table, window, last),
-        None => Ok(never_run(lake_table.name(), window)),
+    let Some(last) = states.iter().max_by_key(|state| state.epoch) else { return Ok(never_run(lake_table.name(), window)) };
+    let mut row = row(session, lake_table, window, last)?;
+    if with_epochs {
+        row.epochs = states.iter().map(EpochRow::of).collect();
     }
+    Ok(row)
 }
 
 fn unreadable(table: &Table, window: &PartitionWindow, error: &Error) -> Row {
-    Row { state: "unreadable", last: error.to_string(), ..never_run(table, window) }
+    Row { state: "unreadable", last: error.to_string(), failure: Some(error.kind()), ..never_run(table, window) }
 }
 
 fn never_run(table: &Table, window: &PartitionWindow) -> Row {
@@ -104,6 +148,8 @@ fn never_run(table: &Table, window: &PartitionWindow) -> Row {
         why: None,
         last: String::new(),
         last_epoch: 0,
+        epochs: Vec::new(),
+        failure: None,
     }
 }
 
@@ -121,12 +167,6 @@ fn row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, 
         (None, Some(Decision::Retracted)) => "retracted",
         (None, _) => "not published",
     };
-    let reason = last
-        .outcome
-        .as_ref()
-        .and_then(|outcome| outcome.document().error.as_ref())
-        .map(|error| error.code.as_ref().map_or_else(|| error.kind.clone(), |code| format!("{} {code}", error.kind)));
-    let last_decision = decision(last).map_or_else(|| "undecided".to_owned(), |decision| decision.to_string());
     Ok(Row {
         table: table.to_string(),
         window: window.to_string(),
@@ -136,9 +176,22 @@ fn row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, 
         files: head.as_ref().map(|head| head.files.len()),
         stale: stale.is_some(),
         why: stale.map(|stale| stale.to_string()),
-        last: reason.map_or(last_decision.clone(), |reason| format!("{last_decision}: {reason}")),
+        last: last_decision(last),
         last_epoch: last.epoch.get(),
+        epochs: Vec::new(),
+        failure: None,
     })
+}
+
+/// The decision, with the class of the error behind it.
+fn last_decision(state: &EpochState) -> String {
+    let Some(outcome) = &state.outcome else { return "undecided".to_owned() };
+    let (decision, error) = (outcome.document().decision, outcome.document().error.as_ref());
+    match error.map(|error| (&error.kind, &error.code)) {
+        Some((kind, Some(code))) => format!("{decision}: {kind} {code}"),
+        Some((kind, None)) => format!("{decision}: {kind}"),
+        None => decision.to_string(),
+    }
 }
 
 fn decision(state: &EpochState) -> Option<Decision> {
@@ -167,6 +220,15 @@ fn shown(rows: &[Row]) -> String {
             number(row.files.map(|files| files as u64)),
             number(row.epoch),
         ));
+        lines.extend(row.epochs.iter().map(epoch_line));
     }
     lines.join("\n")
+}
+
+fn epoch_line(row: &EpochRow) -> String {
+    let reason = row.reason.map(|reason| format!("{reason:?}").to_lowercase()).unwrap_or_default();
+    let rows = row.rows_out.map_or_else(|| "-".to_owned(), |rows| rows.to_string());
+    let content = row.content_sha256.as_deref().and_then(|sha256| sha256.get(..12)).unwrap_or("-");
+    let run_id = row.run_id.as_deref().unwrap_or("-");
+    format!("  epoch {:>4}  {:<36} {rows:>8} rows  content {content:<12}  {reason} {run_id}", row.epoch, row.decision)
 }

@@ -2,7 +2,7 @@
 
 use windrow_core::contract::{Late, OnViolation};
 use windrow_core::gate::{self, Observation, Status};
-use windrow_core::ledger::{ErrorClass, RowCounts, inputs_sha256};
+use windrow_core::ledger::{ErrorClass, InputEntry, RowCounts, inputs_sha256};
 use windrow_core::violation::ViolationReport;
 use windrow_core::{Code, Contract, Error, ErrorKind, Layer, PartitionWindow, Result, Table, Violation};
 use windrow_engine::read::{self, RawWindow};
@@ -24,9 +24,16 @@ use super::{HIDDEN, evidence, input};
 /// `InputMissing`, `SchemaMismatch`, `CorruptInput`, `QualityFailed`, `Misconfigured`, or what the store says.
 pub fn raw_to_clean(session: &Session<'_>, clean: &Contract, window: &PartitionWindow) -> Result<Stage> {
     let raw = session.project.contract(&Table::new(Layer::Raw, clean.dataset().clone()))?;
-    let found = input::discover(session, raw, window)?;
+    let found = input::discover(session, raw, window);
     let table = session.table_for_writing(clean)?;
     let head = session.runtime.block_on(table.resolve(window))?;
+    if let (Err(error), Some(head), Late::Ignore) = (&found, &head, raw.late)
+        && error.kind() == ErrorKind::InputMissing
+        && has_same_rules(session, clean, head)?
+    {
+        return Ok(Stage::Unchanged(Box::new(head.clone())));
+    }
+    let found = found?;
     if let Some(head) = late_or_unchanged(session, raw, clean, &found, head.as_ref())? {
         return Ok(Stage::Unchanged(Box::new(head)));
     }
@@ -53,19 +60,34 @@ fn late_or_unchanged(
     }
     let is_late = head.staged.document().inputs_sha256 != inputs;
     let is_forced = session.is_forced(&clean.table, &head.window);
-    // What is ignored is the late file, not a corrected contract or program.
-    let same_rules =
-        head.is_current(&head.staged.document().inputs_sha256, &session.project.config_sha256(&clean.table)?, &session.code);
     match raw.late {
-        Late::Ignore if is_late && same_rules && !is_forced => Ok(Some(head.clone())),
-        Late::Fail if is_late && !is_forced => Err(Error::new(
-            ErrorKind::SchemaMismatch,
-            "raw files of a published window changed, and the contract says `late: fail`",
-        )
-        .with("table", &clean.table)
-        .help("look at the files; `windrow run --force` computes the window again")),
+        Late::Ignore if is_late && has_same_rules(session, clean, head)? => Ok(Some(head.clone())),
+        Late::Fail if is_late && !is_forced => Err(late_files(clean, head, &entries)),
         _ => Ok(None),
     }
+}
+
+/// Tells whether nothing but the raw files can be new: what is ignored is a late file, not a corrected contract or program.
+fn has_same_rules(session: &Session<'_>, clean: &Contract, head: &Head) -> Result<bool> {
+    let config = session.project.config_sha256(&clean.table)?;
+    let is_forced = session.is_forced(&clean.table, &head.window);
+    Ok(!is_forced && head.is_current(&head.staged.document().inputs_sha256, &config, &session.code))
+}
+
+fn late_files(clean: &Contract, head: &Head, today: &[InputEntry]) -> Error {
+    let before = &head.staged.document().inputs;
+    let is_known = |input: &InputEntry, list: &[InputEntry]| list.contains(input);
+    let mut keys: Vec<&str> = today.iter().filter(|input| !is_known(input, before)).map(|input| input.key.as_str()).collect();
+    keys.extend(before.iter().filter(|input| !today.iter().any(|now| now.key == input.key)).map(|input| input.key.as_str()));
+    let shown = keys.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let more = if keys.len() > 3 { format!(" and {} more", keys.len() - 3) } else { String::new() };
+    let (dataset, window) = (clean.dataset(), head.window);
+    Error::new(ErrorKind::SchemaMismatch, "raw files of a published window changed, and the contract says `late: fail`")
+        .with("table", &clean.table)
+        .with("changed", format!("{shown}{more}"))
+        .help(format!(
+            "nothing is put aside: take the files away, or take them in with `windrow run --dataset {dataset} --window {window} --force`"
+        ))
 }
 
 /// How many rows that an expression fails on are looked for; the first few show what is wrong.

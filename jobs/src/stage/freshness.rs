@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 use windrow_core::ledger::{InputEntry, inputs_sha256};
-use windrow_core::{Contract, ErrorKind, Layer, PartitionWindow, Result, Table};
-use windrow_lake::Head;
+use windrow_core::{Contract, Layer, PartitionWindow, Result, Table};
+use windrow_lake::{Head, RawInput};
 
 use crate::session::Session;
 
@@ -59,7 +59,7 @@ impl fmt::Display for Stale {
 /// Everything in which a head differs from what a run would be made of today; empty when a run would do nothing.
 ///
 /// # Errors
-/// What the store says. Raw files that are all gone make a published window no less published.
+/// What the store says.
 pub fn stale(session: &Session<'_>, contract: &Contract, head: &Head) -> Result<Vec<Stale>> {
     let mut reasons: Vec<Stale> = data_changed(session, contract, head)?.into_iter().collect();
     let claim = head.claim.document();
@@ -82,11 +82,7 @@ pub fn data_changed(session: &Session<'_>, contract: &Contract, head: &Head) -> 
         return Ok((inputs_sha256(&inputs)? != head.staged.document().inputs_sha256).then_some(Stale::Inputs));
     }
     let Some(raw) = session.project.contract_of(Layer::Raw, contract.dataset()) else { return Ok(None) };
-    let found = match input::discover(session, raw, &head.window) {
-        Err(error) if error.kind() == ErrorKind::InputMissing => return Ok(None),
-        found => found?,
-    };
-    let today: Vec<InputEntry> = found.inputs.iter().map(windrow_lake::RawInput::entry).collect();
+    let today: Vec<InputEntry> = input::list(session, raw, &head.window)?.inputs.iter().map(RawInput::entry).collect();
     let staged = head.staged.document();
     Ok((inputs_sha256(&today)? != staged.inputs_sha256).then(|| difference(&staged.inputs, &today)))
 }

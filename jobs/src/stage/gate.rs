@@ -79,7 +79,7 @@ pub fn staged_epoch(
 
 fn nothing_staged(table: &Table, window: &PartitionWindow) -> Error {
     Error::misconfigured(format!("nothing is staged for {table} {window}"))
-        .help("run raw-to-clean or clean-to-curated first; `windrow status` shows every epoch")
+        .help("run raw-to-clean or clean-to-curated first; `windrow status --epochs` shows every epoch")
 }
 
 fn evaluate(

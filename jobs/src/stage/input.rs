@@ -32,8 +32,7 @@ pub fn discover(session: &Session<'_>, raw: &Contract, window: &PartitionWindow)
         }
         markers.extend(seen.inputs.into_iter().map(|file| file.key));
     }
-    let mut found = session.runtime.block_on(session.lake.list_inputs(&pattern))?;
-    found.inputs.retain(|file| !markers.contains(&file.key));
+    let found = list_but(session, &pattern, &markers)?;
     let (have, need) = (found.inputs.len() as u64, input.min_files);
     if have < need {
         let place = session.shown(&format!("raw/{pattern}"));
@@ -46,6 +45,26 @@ pub fn discover(session: &Session<'_>, raw: &Contract, window: &PartitionWindow)
             .with("window", window)
             .help(format!("wait for the files, or correct `input` in {}", input.place)));
     }
+    Ok(found)
+}
+
+/// Lists a window's raw files, complete or not.
+///
+/// # Errors
+/// `Misconfigured` for a pattern that cannot be meant, else what the store says.
+pub fn list(session: &Session<'_>, raw: &Contract, window: &PartitionWindow) -> Result<Discovery> {
+    let input = declared_input(raw)?;
+    let mut markers = HashSet::new();
+    if let Some(marker) = &input.marker {
+        let seen = session.runtime.block_on(session.lake.list_inputs(&window.fill(marker)))?;
+        markers.extend(seen.inputs.into_iter().map(|file| file.key));
+    }
+    list_but(session, &window.fill(&input.path), &markers)
+}
+
+fn list_but(session: &Session<'_>, pattern: &str, markers: &HashSet<String>) -> Result<Discovery> {
+    let mut found = session.runtime.block_on(session.lake.list_inputs(pattern))?;
+    found.inputs.retain(|file| !markers.contains(&file.key));
     Ok(found)
 }
 

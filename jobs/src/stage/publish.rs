@@ -33,7 +33,7 @@ pub fn publish(session: &Session<'_>, table: &Table, window: &PartitionWindow, e
     let late = |error| after_the_commit(table, window, "published", error);
     let view = set_views(session, &lake_table, window).map_err(late)?;
     let head = session.runtime.block_on(lake_table.require_head(window)).map_err(late)?.epoch;
-    warn_of_foreign_files(session, table, view.as_deref());
+    warn_of_foreign_files(session, &lake_table, window).map_err(late)?;
     Ok(Published { epoch: state.epoch, head, view })
 }
 
@@ -53,21 +53,23 @@ fn after_the_commit(table: &Table, window: &PartitionWindow, decided: &str, erro
 /// # Errors
 /// What the store says, with the note that the ledger has the retraction.
 pub fn project_retracted(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<()> {
-    project(session, table, window).map(|_| ()).map_err(|error| after_the_commit(table, window, "retracted", error))
+    let Some(lake_table) = session.table(table)? else { return Ok(()) };
+    // Also the views that are not kept up to date any more: a reader of one must not see what was taken back.
+    let removed = session.runtime.block_on(async {
+        lake_table.project_manifest(window, &session.base_uri()).await?;
+        lake_table.project_live(window).await
+    });
+    removed.map_err(|error| after_the_commit(table, window, "retracted", error))?;
+    warn_of_foreign_files(session, &lake_table, window)
 }
 
 /// Files in a view's folder that windrow did not put there are read by whoever reads the folder.
-fn warn_of_foreign_files(session: &Session<'_>, table: &Table, view: Option<&str>) {
-    let Some(key) = view else { return };
-    let (Some(lake), Some((folder, name))) = (session.lake.local_folder(), key.rsplit_once('/')) else { return };
-    let Ok(entries) = std::fs::read_dir(lake.join(folder)) else { return };
-    for entry in entries.flatten() {
-        let other = entry.file_name();
-        if other != name {
-            let place = session.shown(&format!("{folder}/{}", other.to_string_lossy()));
-            session.reporter.warn(&format!("{place} is not windrow's; readers of {table} see its rows as well: remove it"));
-        }
+fn warn_of_foreign_files(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow) -> Result<()> {
+    for key in session.runtime.block_on(lake_table.foreign_in_live_view(window))? {
+        let (place, table) = (session.shown(&key), lake_table.name());
+        session.reporter.warn(&format!("{place} is not windrow's; readers of {table} see its rows as well: remove it"));
     }
+    Ok(())
 }
 
 /// A published file that is gone or changed is damage to the lake, not to the data: nobody can correct a raw file.
@@ -91,7 +93,7 @@ pub fn damaged(table: &Table, window: &PartitionWindow, error: Error) -> Error {
 pub fn project(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<Option<String>> {
     let Some(lake_table) = session.table(table)? else { return Ok(None) };
     let view = set_views(session, &lake_table, window).map_err(|error| damaged(table, window, error))?;
-    warn_of_foreign_files(session, table, view.as_deref());
+    warn_of_foreign_files(session, &lake_table, window)?;
     Ok(view)
 }
 

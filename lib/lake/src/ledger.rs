@@ -261,7 +261,9 @@ impl LakeTable {
 
     fn no_register(&self, window: &PartitionWindow, epoch: Epoch, kind: RegisterKind) -> Error {
         let message = format!("epoch {epoch} of window {window} has no {kind}: that stage did not run");
-        Error::misconfigured(message).with("table", self.name()).help("`windrow status` shows which stage the epoch is in")
+        Error::misconfigured(message)
+            .with("table", self.name())
+            .help("`windrow status --epochs` shows which stage each epoch is in")
     }
 
     async fn next_epoch(&self, window: &PartitionWindow) -> Result<Epoch> {

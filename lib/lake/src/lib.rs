@@ -39,6 +39,7 @@ mod catalog;
 mod classify;
 mod discovery;
 mod durable;
+mod foreign;
 mod gc;
 mod history;
 mod ledger;

@@ -50,7 +50,9 @@ impl FromStr for S3Location {
     /// `Misconfigured`, with what is wrong and how it is written right.
     fn from_str(url: &str) -> Result<Self> {
         let refused = |why: String| {
-            let message = format!("lake URL `{}`: {why}", url.escape_debug());
+            // What stands before an `@` or behind a `?` may be a password.
+            let shown = if url.contains(['@', '?', '#']) { "s3://…".to_owned() } else { url.escape_debug().to_string() };
+            let message = format!("lake URL `{shown}`: {why}");
             Err(Error::misconfigured(message).help("write it as s3://bucket or s3://bucket/folder"))
         };
         let Some(rest) = url.strip_prefix("s3://") else {
@@ -161,6 +163,13 @@ mod tests {
             let error = url.parse::<S3Location>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}");
             assert!(error.to_string().contains(why), "{url}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_not_repeated() {
+        for url in ["s3://key:marker@bucket/x", "s3://bucket?secret=marker", "s3://bucket/a#marker"] {
+            assert!(!url.parse::<S3Location>().unwrap_err().to_string().contains("marker"), "{url}");
         }
     }
 
