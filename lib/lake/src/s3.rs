@@ -133,8 +133,7 @@ impl fmt::Debug for S3Settings {
 impl Lake {
     /// Opens a lake on S3. The bucket must exist and the credentials must be able to list it: that is asked once, here.
     ///
-    /// That creates are really refused when the key exists is proved by [`Lake::create_table`], before anything rests
-    /// on it.
+    /// That creates are really refused when the key exists is proved before the first register is written.
     ///
     /// # Errors
     /// `Misconfigured` for an endpoint that is none, plain http to another host, a missing bucket, a wrong region;
