@@ -107,6 +107,7 @@ fn observer(reporter: &Reporter) -> Observer {
 fn s3_environment() -> S3Environment {
     let first = |names: &[&str]| names.iter().find_map(|name| runtime::variable(name));
     S3Environment {
+        profile: first(&["AWS_PROFILE"]),
         endpoint_url_s3: first(&["AWS_ENDPOINT_URL_S3"]),
         endpoint_url: first(&["AWS_ENDPOINT_URL"]),
         region: first(&["AWS_REGION", "AWS_DEFAULT_REGION"]),

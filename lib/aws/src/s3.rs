@@ -18,7 +18,7 @@ use crate::credentials::SdkCredentials;
 /// What is configured for lakes on S3. What is left out comes from the AWS configuration: profile, then instance.
 #[derive(Clone, Default)]
 pub struct S3Options {
-    /// The profile; `None` for AWS_PROFILE or `default`.
+    /// The profile; `None` for `default`.
     pub profile: Option<String>,
     /// The region.
     pub region: Option<String>,
@@ -39,9 +39,11 @@ pub struct S3Options {
 }
 
 /// The variables of the environment that outrank [`S3Options`]. This crate reads none itself; the SDK reads those of its
-/// own chain (credentials, AWS_PROFILE, roles).
+/// own chain (credentials, roles).
 #[derive(Clone, Debug, Default)]
 pub struct S3Environment {
+    /// AWS_PROFILE.
+    pub profile: Option<String>,
     /// AWS_ENDPOINT_URL_S3.
     pub endpoint_url_s3: Option<String>,
     /// AWS_ENDPOINT_URL.
@@ -85,7 +87,7 @@ pub async fn open_lake(url: &str, options: &S3Options, environment: &S3Environme
 
 async fn load_sdk_config(options: &S3Options, environment: &S3Environment) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
-    if let Some(profile) = &options.profile {
+    if let Some(profile) = first([&environment.profile, &options.profile]) {
         loader = loader.profile_name(profile);
     }
     // A region that is known keeps the chain from asking an instance that may not be there.

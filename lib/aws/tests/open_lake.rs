@@ -93,6 +93,7 @@ fn variable(name: &str) -> Option<String> {
 #[ignore = "the other half of the tests below"]
 async fn child() {
     let environment = S3Environment {
+        profile: variable("AWS_PROFILE"),
         endpoint_url_s3: variable("AWS_ENDPOINT_URL_S3"),
         endpoint_url: variable("AWS_ENDPOINT_URL"),
         region: variable("AWS_REGION"),
@@ -145,6 +146,13 @@ fn a_profile_gives_keys_region_and_endpoint_and_may_run_a_process() {
     }
     let broken = opened_with(&[config, nowhere, path, ("AWS_PROFILE", "broken")]);
     assert!(broken.starts_with("AccessDenied") && broken.contains("by hand"), "{broken}");
+    // The environment's profile outranks the configured one, unless it is empty.
+    let both = |of_environment, configured| {
+        opened_with(&[config, nowhere, path, ("AWS_PROFILE", of_environment), ("TEST_PROFILE", configured)])
+    };
+    assert_eq!(both("keys", "broken"), "opened with 1 requests");
+    assert!(both("broken", "keys").starts_with("AccessDenied"));
+    assert_eq!(both("", "keys"), "opened with 1 requests");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::io;
 
 use windrow_core::{Error, ErrorKind};
 
-use crate::refusal::kind_of_code;
+use crate::refusal::{MAY_NOT_DELETE, kind_of_code};
 
 /// Turns a store's failure into ours; `action` is a fragment such as "cannot read".
 pub(crate) fn store_error(action: &str, key: &str, error: object_store::Error) -> Error {
@@ -27,7 +27,10 @@ pub(crate) fn store_error(action: &str, key: &str, error: object_store::Error) -
         return if let Some(help) = ours.help_text() { failed.help(help) } else { failed };
     }
     let kind = store_kind(&error);
-    let failed = Error::new(kind, action).with("key", key);
+    let mut failed = Error::new(kind, action).with("key", key);
+    if kind_in_text(&error) == Some(ErrorKind::AccessDenied) {
+        failed = failed.help(MAY_NOT_DELETE);
+    }
     with_help(failed, io_cause(&error).map(io::Error::kind)).caused_by(error)
 }
 
@@ -139,6 +142,14 @@ mod tests {
             assert_eq!(store_error("cannot write", "k", wrapped).kind(), kind);
             assert_eq!(io_error("cannot write", "k", io.into()).kind(), kind);
         }
+    }
+
+    #[test]
+    fn a_key_that_may_not_be_deleted_is_told_as_such() {
+        let said = "DeleteObjects request failed for key store/a: no (code: AccessDenied)";
+        let error = store_error("cannot delete", "store/a", object_store::Error::Generic { store: "S3", source: said.into() });
+        assert_eq!(error.kind(), ErrorKind::AccessDenied);
+        assert!(error.help_text().unwrap().contains("s3:DeleteObject"), "{error}");
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl LakeTable {
     /// # Errors
     /// `Transient` when the store fails or other runs take every epoch first, else what the store says.
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claimed> {
+        self.require_create_once().await?;
         let mut unknown = 0;
         for _ in 0..MAX_CLAIMS {
             let epoch = self.next_epoch(&request.window).await?;
@@ -139,6 +140,7 @@ impl LakeTable {
         let (window, epoch, attempt) = (claimed.window(), claimed.epoch(), claimed.attempt().clone());
         let path = PartPath { column: self.column().clone(), window, epoch, attempt, number, digest };
         let key = Key::Part(self.name().clone(), path.clone());
+        self.require_create_once().await?;
         match self.lake().put_file(&key, &bytes).await? {
             PutOnce::Mine => Ok(FileEntry { path, size, sha256, rows, stats }),
             PutOnce::Theirs(_) => Err(Error::internal("a data file of this name holds other bytes").with("key", key)),
@@ -183,6 +185,7 @@ impl LakeTable {
             files,
         })?;
         let key = self.register(&claimed.window(), claimed.epoch(), RegisterKind::Staged);
+        self.require_create_once().await?;
         match self.lake().put_once(&key, &Bytes::copy_from_slice(staged.bytes())).await? {
             PutOnce::Mine => Ok(staged),
             PutOnce::Theirs(_) => {
@@ -205,6 +208,7 @@ impl LakeTable {
         if check.document().staged_sha256 != staged.sha256() {
             return Err(Error::internal("the check is of another staged document").with("key", key));
         }
+        self.require_create_once().await?;
         let stored = match self.lake().put_once(&key, &Bytes::copy_from_slice(check.bytes())).await? {
             PutOnce::Mine => check,
             PutOnce::Theirs(bytes) => Stored::<CheckDoc>::decode(bytes)?,

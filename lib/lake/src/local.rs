@@ -9,7 +9,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use windrow_core::{Error, ErrorKind, Result};
@@ -20,6 +20,7 @@ use crate::classify::io_error;
 #[derive(Clone, Debug)]
 pub(crate) struct LocalRoot {
     folder: PathBuf,
+    /// The folders whose entries in their parents were flushed by this process.
     synced: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
@@ -37,24 +38,31 @@ impl LocalRoot {
         self.folder.join(key)
     }
 
-    /// Flushes a file, its folder, and once per process the folders above up to the lake.
+    /// Flushes a file, its entry in its folder, and once per process the entry of each folder above, up to the lake:
+    /// whoever made a folder, nothing below it survives a power cut before its own name does.
     pub(crate) fn sync(&self, key: &str) -> Result<()> {
+        self.sync_with(key, |path| File::open(path).and_then(|open| open.sync_all()))
+    }
+
+    fn sync_with(&self, key: &str, mut flush: impl FnMut(&Path) -> io::Result<()>) -> Result<()> {
         let file = self.file(key);
-        let flush = |path: &Path| File::open(path).and_then(|open| open.sync_all());
         flush(&file).map_err(|error| io_error("cannot flush", key, error))?;
-        let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.folder));
-        for (distance, folder) in folders.enumerate() {
-            if distance > 0 && self.is_synced(folder) {
+        let mut entry = file.as_path();
+        while let Some(folder) = entry.parent().filter(|folder| folder.starts_with(&self.folder)) {
+            if self.synced().contains(entry) {
                 break;
             }
             flush(folder).map_err(|error| io_error("cannot flush the folder of", key, error))?;
-            self.synced.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+            if entry != file {
+                self.synced().insert(entry.to_owned());
+            }
+            entry = folder;
         }
         Ok(())
     }
 
-    fn is_synced(&self, folder: &Path) -> bool {
-        self.synced.lock().unwrap_or_else(PoisonError::into_inner).contains(folder)
+    fn synced(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.synced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Creates a file with all its bytes in one step that survives a power cut: written and flushed under one of the
@@ -129,7 +137,10 @@ impl LocalRoot {
 
     /// Removes a folder that holds nothing. One that holds something stays; why it does is of no interest.
     pub(crate) fn remove_empty_folder(&self, folder: &str) {
-        let _ = fs::remove_dir(self.file(folder));
+        let folder = self.file(folder);
+        let _ = fs::remove_dir(&folder);
+        // Made anew, it has an entry of its own to flush.
+        self.synced().remove(&folder);
     }
 
     /// Refuses names below a folder that the store would hide without a word: `name#1`, dangling links, and names that
@@ -208,6 +219,44 @@ fn write_new(to: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What one sync flushes, relative to the lake.
+    fn flushed(root: &LocalRoot, key: &str) -> Vec<String> {
+        let mut paths = Vec::new();
+        let flush = |path: &Path| {
+            paths.push(path.strip_prefix("/lake").unwrap().to_str().unwrap().to_owned());
+            Ok(())
+        };
+        root.sync_with(key, flush).unwrap();
+        paths
+    }
+
+    #[test]
+    fn the_entry_of_every_folder_is_flushed_once_whichever_window_it_is_of() {
+        let root = LocalRoot::new("/lake".into());
+        let (ledger, first, second) = ("store/clean/flights/ledger", "2013-01-01/1.claim.json", "2013-01-02/1.claim.json");
+        let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let [key, day] = [format!("{ledger}/{first}"), format!("{ledger}/2013-01-01")];
+        let all = of(&[&key, &day, ledger, "store/clean/flights", "store/clean", "store", ""]);
+        assert_eq!(flushed(&root, &key), all);
+        assert_eq!(flushed(&root, &key), of(&[&key, &day]), "its own entry each time");
+        let [key, day] = [format!("{ledger}/{second}"), format!("{ledger}/2013-01-02")];
+        assert_eq!(flushed(&root, &key), of(&[&key, &day, ledger]), "the entry of the second window is in `ledger`");
+        assert_eq!(flushed(&root, &key), of(&[&key, &day]));
+        let other_process = LocalRoot::new("/lake".into());
+        assert_eq!(flushed(&other_process, &key).len(), all.len(), "another process may have made the folders");
+    }
+
+    #[test]
+    fn a_flush_that_failed_is_made_up_for_and_so_is_a_folder_made_anew() {
+        let root = LocalRoot::new("/lake".into());
+        let refuses =
+            |name: &'static str| move |path: &Path| if path.ends_with(name) { Err(io::ErrorKind::Other.into()) } else { Ok(()) };
+        assert!(root.sync_with("store/a/1.json", refuses("store")).is_err());
+        assert_eq!(flushed(&root, "store/a/2.json"), ["store/a/2.json", "store/a", "store", ""]);
+        root.remove_empty_folder("store/a");
+        assert_eq!(flushed(&root, "store/a/3.json"), ["store/a/3.json", "store/a", "store"]);
+    }
 
     #[test]
     fn a_file_system_without_hard_links_is_told_from_missing_permissions() {

@@ -22,7 +22,8 @@ pub(crate) trait Projection: Sync {
     /// What the view is, for who asks.
     type State: Send;
 
-    /// Makes the view what the head is, in one atomic step, unless it is already. Without a head there is no view.
+    /// Makes the view what the head is, in one atomic step, unless it reads the view and it is that already. Without a head
+    /// there is no view.
     async fn set(&self, head: Option<&Head>) -> Result<Projected<Self::State>>;
 
     /// Reads the view back: is it what `set` makes of this head?
@@ -50,7 +51,8 @@ impl LakeTable {
             let head = self.resolve(window).await?;
             let projected = view.set(head.as_ref()).await?;
             has_changed |= projected.has_changed;
-            let is_set = view.is_set(head.as_ref()).await?;
+            // A view that is left alone was just read, and is right.
+            let is_set = !projected.has_changed || view.is_set(head.as_ref()).await?;
             let now = self.resolve_outcome(window).await?.map(|(epoch, _)| epoch);
             if is_set && now == head.map(|head| head.epoch) {
                 return Ok(Projected::new(projected.state, has_changed));

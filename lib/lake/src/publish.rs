@@ -124,6 +124,7 @@ impl LakeTable {
     pub(crate) async fn commit(&self, window: &PartitionWindow, epoch: Epoch, outcome: Outcome) -> Result<Stored<Outcome>> {
         let key = self.register(window, epoch, RegisterKind::Outcome);
         let outcome = Stored::encode(outcome)?;
+        self.require_create_once().await?;
         match self.lake().settle(&key, &Bytes::copy_from_slice(outcome.bytes())).await? {
             PutOnce::Mine => Ok(outcome),
             PutOnce::Unknown(error) => Err(error),

@@ -53,6 +53,7 @@ impl LakeTable {
 
     pub(crate) async fn put_evidence(&self, claimed: &Claimed, file: QuarantineFile, bytes: Bytes) -> Result<String> {
         let key = Outcome::evidence_key(claimed.claim().document(), file);
+        self.require_create_once().await?;
         match self.lake().put_once(&key, &bytes).await? {
             // Evidence holds times and texts, so a retry's differs; the first one is as good.
             PutOnce::Mine | PutOnce::Theirs(_) => Ok(key.to_string()),

@@ -17,6 +17,10 @@
 use http::StatusCode;
 use windrow_core::{Error, ErrorKind};
 
+/// What to do when a delete is denied.
+pub(crate) const MAY_NOT_DELETE: &str = "the credentials may not delete: the role needs s3:DeleteObject below store/ and quarantine/ \
+     for garbage collection, and below clean/, curated/ and symlink/ for views";
+
 /// How much of a server's message is kept, in characters.
 const MAX_MESSAGE: usize = 300;
 
@@ -25,8 +29,10 @@ const MAX_MESSAGE: usize = 300;
 pub(crate) enum Asked {
     /// A page of a listing.
     List,
-    /// A copy, a complete or a delete of several: success may hold an error.
+    /// A copy or a complete: success may hold an error.
     MayFailInside,
+    /// A delete of several: success may hold an error for each of them.
+    Delete,
     /// Anything else.
     Plain,
 }
@@ -57,11 +63,11 @@ pub(crate) fn judge(asked: Asked, status: StatusCode, body: &[u8]) -> Verdict {
         (400, "RequestTimeout" | "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch")
         | (400, "XAmzContentChecksumMismatch" | "MalformedXML" | "InvalidPart") => Verdict::As(StatusCode::REQUEST_TIMEOUT, said),
         (409, _) => Verdict::As(StatusCode::SERVICE_UNAVAILABLE, said),
-        (404, "NoSuchBucket" | "NoSuchUpload") => Verdict::Stop(refusal(status.as_u16(), &code, &message)),
+        (404, "NoSuchBucket" | "NoSuchUpload") => Verdict::Stop(refusal(asked, status.as_u16(), &code, &message)),
         (404 | 408 | 412 | 429, _) => Verdict::As(status, said),
-        (501, _) => Verdict::Stop(refusal(501, &code, &message)),
+        (501, _) => Verdict::Stop(refusal(asked, 501, &code, &message)),
         (500.., _) => Verdict::As(status, said),
-        (other, _) => Verdict::Stop(refusal(other, &code, &message)),
+        (other, _) => Verdict::Stop(refusal(asked, other, &code, &message)),
     }
 }
 
@@ -100,28 +106,27 @@ fn judge_success(asked: Asked, body: &[u8]) -> Verdict {
             Verdict::As(StatusCode::BAD_GATEWAY, "a cut listing does not say where it goes on".into())
         }
         Asked::List => Verdict::Pass,
-        Asked::MayFailInside => judge_inside(body),
+        Asked::MayFailInside | Asked::Delete => judge_inside(asked, body),
     }
 }
 
-fn judge_inside(body: &[u8]) -> Verdict {
+fn judge_inside(asked: Asked, body: &[u8]) -> Verdict {
     let text = String::from_utf8_lossy(body);
     let Some(error) = element(&text, "Error") else { return Verdict::Pass };
     let code = element(&error, "Code").unwrap_or_default();
     let message = element(&error, "Message").unwrap_or_default();
-    // A delete names the keys it could not delete; each of them gets its own error further up.
-    let is_delete = text.contains("<DeleteResult");
     match kind_of_code(&code) {
         Some(ErrorKind::Transient) if code != "NoSuchUpload" => {
             Verdict::As(StatusCode::SERVICE_UNAVAILABLE, shown(StatusCode::OK, &code, &message))
         }
-        _ if is_delete => Verdict::Pass,
-        _ => Verdict::Stop(refusal(200, &code, &message)),
+        // A delete names the keys it could not delete; each of them gets its own error further up.
+        _ if asked == Asked::Delete && text.contains("<DeleteResult") => Verdict::Pass,
+        _ => Verdict::Stop(refusal(asked, 200, &code, &message)),
     }
 }
 
 /// The error for an answer that no repetition changes.
-fn refusal(status: u16, code: &str, message: &str) -> Error {
+fn refusal(asked: Asked, status: u16, code: &str, message: &str) -> Error {
     let kind = kind_of_code(code).unwrap_or(match status {
         401 | 403 => ErrorKind::AccessDenied,
         // A HEAD has no body; this is how S3 answers it for an expired token.
@@ -133,10 +138,10 @@ fn refusal(status: u16, code: &str, message: &str) -> Error {
         (code, "") => format!("the store refused the request: {}", tidy(code)),
         (code, message) => format!("the store refused the request: {}: {}", tidy(code), tidy(message)),
     };
-    Error::new(kind, said).with("status", status).help(help(status, code))
+    Error::new(kind, said).with("status", status).help(help(asked, status, code))
 }
 
-fn help(status: u16, code: &str) -> &'static str {
+fn help(asked: Asked, status: u16, code: &str) -> &'static str {
     match code {
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => {
             "the credentials have expired: get new ones (for a profile with SSO: `aws sso login`), then run again"
@@ -154,7 +159,8 @@ fn help(status: u16, code: &str) -> &'static str {
         "NoSuchUpload" => "run it again; nothing was half-published",
         code if code.starts_with("KMS.") => "check the KMS key id, its state and its policy",
         _ if status == 301 => "the bucket is in another region: set `region` to the bucket's",
-        _ if matches!(status, 401 | 403) => {
+        _ if asked == Asked::Delete && (code == "AccessDenied" || matches!(status, 401 | 403)) => MAY_NOT_DELETE,
+        _ if code == "AccessDenied" || matches!(status, 401 | 403) => {
             "the credentials do not allow it: the role needs s3:ListBucket on the bucket, s3:GetObject below it, and \
              s3:PutObject below all but raw/"
         }
@@ -238,8 +244,12 @@ mod tests {
         let judged = |asked, text: &str| judge(asked, StatusCode::OK, text.as_bytes());
         assert!(matches!(judged(Asked::MayFailInside, &body("InternalError")), Verdict::As(StatusCode::SERVICE_UNAVAILABLE, _)));
         assert!(matches!(judged(Asked::MayFailInside, &body("AccessDenied")), Verdict::Stop(_)));
+        let Verdict::Stop(denied) = judge(Asked::Delete, StatusCode::FORBIDDEN, body("AccessDenied").as_bytes()) else {
+            panic!("a denied delete goes on")
+        };
+        assert!(denied.help_text().unwrap().contains("s3:DeleteObject"));
         let deleted = format!("<DeleteResult>{}</DeleteResult>", body("AccessDenied"));
-        assert!(matches!(judged(Asked::MayFailInside, &deleted), Verdict::Pass));
+        assert!(matches!(judged(Asked::Delete, &deleted), Verdict::Pass));
         assert!(matches!(judged(Asked::List, "<html/>"), Verdict::As(StatusCode::BAD_GATEWAY, _)));
         let cut = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
         assert!(matches!(judged(Asked::List, cut), Verdict::As(StatusCode::BAD_GATEWAY, _)));

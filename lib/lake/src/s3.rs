@@ -46,7 +46,8 @@ pub struct S3Patience {
     pub request_timeout: Duration,
     /// How often a failed request is offered again.
     pub retries: usize,
-    /// How long after a request began it may still be offered again.
+    /// How long after a request began it may still be offered again; several times the request's own timeout, or one that
+    /// timed out never is.
     pub retry_for: Duration,
     /// The first pause; it grows at random from there, up to five seconds.
     pub first_pause: Duration,
@@ -55,13 +56,14 @@ pub struct S3Patience {
 }
 
 impl Default for S3Patience {
-    /// A minute a request, so that four parts of 8 MiB pass a line of 5 Mbit/s; 8 retries within a minute of the first.
+    /// A minute a request, so that four parts of 8 MiB pass a line of 5 Mbit/s; 8 retries within four minutes of the first,
+    /// so that one that times out is offered again more than once.
     fn default() -> Self {
         S3Patience {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(60),
             retries: 8,
-            retry_for: Duration::from_secs(60),
+            retry_for: Duration::from_secs(240),
             first_pause: Duration::from_millis(100),
             creates: RetryPolicy::default(),
         }
@@ -133,8 +135,7 @@ impl fmt::Debug for S3Settings {
 impl Lake {
     /// Opens a lake on S3. The bucket must exist and the credentials must be able to list it: that is asked once, here.
     ///
-    /// That creates are really refused when the key exists is proved by [`Lake::create_table`], before anything rests
-    /// on it.
+    /// That creates are really refused when the key exists is proved before the first register is written.
     ///
     /// # Errors
     /// `Misconfigured` for an endpoint that is none, plain http to another host, a missing bucket, a wrong region;
@@ -296,6 +297,14 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Misconfigured, "{endpoint}");
             assert!(!error.to_string().contains("marker") && error.help_text().is_some());
         }
+    }
+
+    #[test]
+    fn a_request_that_times_out_is_offered_again_three_times() {
+        let S3Patience { connect_timeout, request_timeout, retries, retry_for, .. } = S3Patience::default();
+        // The client gives up once more than `retry_for` has passed, and pauses for up to five seconds in between.
+        let third = 3 * (request_timeout + Duration::from_secs(5));
+        assert!(retries >= 3 && retry_for > third && connect_timeout < request_timeout);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::store::Lake;
 pub struct LakeTable {
     lake: Lake,
     table: Table,
-    format: Format,
+    format: Stored<Format>,
 }
 
 impl LakeTable {
@@ -30,18 +30,26 @@ impl LakeTable {
 
     /// Its partition column in paths.
     pub fn column(&self) -> &PartitionColumn {
-        &self.format.window_column
+        &self.format.document().window_column
     }
 
     /// What was written when it was created.
     pub fn format(&self) -> &Format {
-        &self.format
+        self.format.document()
+    }
+
+    /// Proves once per process that the store refuses to create a key twice, before anything rests on it.
+    pub(crate) async fn require_create_once(&self) -> Result<()> {
+        let key = Key::Format(self.table.clone());
+        let lake = self.lake();
+        lake.probed().get_or_try_init(|| lake.probe(&key, self.format.bytes())).await.map(|_| ())
     }
 }
 
 impl Lake {
     /// Opens a table for writing, and creates it when it is new: `format.json` is written once, and the identity of
-    /// the first writer stays. Once per process it proves that the store refuses to create a key twice.
+    /// the first writer stays. Once per process, here or before the first register, it is proved that the store refuses
+    /// to create a key twice.
     ///
     /// The probe offers `format.json` a second time with the very bytes it holds, so a store that overwrites does no
     /// harm, and no key is made that is not needed anyway.
@@ -64,11 +72,12 @@ impl Lake {
             let message = format!("table {table} is partitioned by `{found}`, the contract says `{column}`");
             return Err(Error::misconfigured(message).help("the partition column cannot change; write a new dataset"));
         }
-        self.probed().get_or_try_init(|| self.probe(&key, stored.bytes())).await?;
-        Ok(LakeTable { lake: self.clone(), table: table.clone(), format: stored.document().clone() })
+        let opened = LakeTable { lake: self.clone(), table: table.clone(), format: stored };
+        opened.require_create_once().await?;
+        Ok(opened)
     }
 
-    /// Opens a table for reading; `None` when nothing was ever written to it.
+    /// Opens a table that exists; `None` when nothing was ever written to it. Reading alone never probes the store.
     ///
     /// # Errors
     /// `Usage` for a raw table, `Misconfigured` for an unknown format version, else what the store says.
@@ -80,7 +89,7 @@ impl Lake {
         };
         let stored = Stored::<Format>::decode(bytes)?;
         require_readable(table, stored.document())?;
-        Ok(Some(LakeTable { lake: self.clone(), table: table.clone(), format: stored.document().clone() }))
+        Ok(Some(LakeTable { lake: self.clone(), table: table.clone(), format: stored }))
     }
 
     /// Every table that was ever written to, clean before curated, by name.

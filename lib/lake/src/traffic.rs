@@ -160,7 +160,7 @@ fn what_is_asked(request: &mut HttpRequest) -> Asked {
     match request.method().as_str() {
         "GET" if has("list-type") => Asked::List,
         "PUT" if request.headers().contains_key("x-amz-copy-source") => Asked::MayFailInside,
-        "POST" if has("delete") => Asked::MayFailInside,
+        "POST" if has("delete") => Asked::Delete,
         "POST" if has("uploadId") => {
             // Uploads in parts are of files that are written once; the client has no option to say so. The header is
             // not among those that have to be signed.

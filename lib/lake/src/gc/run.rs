@@ -20,12 +20,22 @@ use crate::table::LakeTable;
 pub struct GcReport {
     /// What is gone.
     pub deleted: Vec<GcItem>,
-    /// What the plan has, but the ledger or a view holds now, or somebody else deleted.
+    /// What the plan has, but the ledger or a view holds now, or somebody else deleted. After a failure, all that was not
+    /// deleted.
     pub left: Vec<GcItem>,
     /// The epochs that were undecided, and are aborted.
     pub aborted: Vec<(Table, PartitionWindow, Epoch)>,
     /// The windows that could not be examined.
     pub skipped: Vec<GcSkipped>,
+    /// Why it stopped before the end of the plan. The rest is in the next plan.
+    pub failure: Option<Error>,
+}
+
+/// What became of keys that were to be deleted.
+struct Deletion {
+    gone: Vec<Key>,
+    /// Why the others are still there, with the first of them.
+    failure: Option<Error>,
 }
 
 impl Lake {
@@ -33,8 +43,8 @@ impl Lake {
     /// killed left over is in the next plan.
     ///
     /// # Errors
-    /// `Misconfigured` for a policy or a table format that is refused, else what the store or the catalog says. What was
-    /// deleted until then stays deleted, and the rest is in the next plan.
+    /// `Misconfigured` for a policy that is refused, else what the store says when it is asked for its time. What fails
+    /// later is [`GcReport::failure`], beside what was done until then.
     pub async fn run_gc(&self, plan: &GcPlan, policy: &GcPolicy, catalog: Option<&dyn PartitionCatalog>) -> Result<GcReport> {
         policy.validate()?;
         let mut report = GcReport::default();
@@ -43,23 +53,32 @@ impl Lake {
         }
         let clock = self.store_clock().await?;
         let rules = Rules { clock: &clock, policy, catalog };
+        if let Err(error) = self.collect_all(plan, rules, &mut report).await {
+            let deleted: BTreeSet<&Key> = report.deleted.iter().map(|item| &item.key).collect();
+            report.left = plan.items.iter().filter(|item| !deleted.contains(&item.key)).cloned().collect();
+            report.failure = Some(error);
+        }
+        Ok(report)
+    }
+
+    async fn collect_all(&self, plan: &GcPlan, rules: Rules<'_>, report: &mut GcReport) -> Result<()> {
         let mut tables: BTreeMap<&Table, BTreeMap<PartitionWindow, Vec<&GcItem>>> = BTreeMap::new();
         for item in &plan.items {
             match window_of(&item.key) {
                 Some((table, window)) => tables.entry(table).or_default().entry(window).or_default().push(item),
-                None => self.collect_temporary(item, rules, &mut report).await?,
+                None => self.collect_temporary(item, rules, report).await?,
             }
         }
         for (table, windows) in tables {
             let opened = self.table(table).await?;
             for (window, items) in windows {
                 match &opened {
-                    Some(opened) => opened.collect(&window, &items, rules, &mut report).await?,
+                    Some(opened) => opened.collect(&window, &items, rules, report).await?,
                     None => report.left.extend(items.into_iter().cloned()),
                 }
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     async fn collect_temporary(&self, item: &GcItem, rules: Rules<'_>, report: &mut GcReport) -> Result<()> {
@@ -78,13 +97,18 @@ impl Lake {
         Ok(())
     }
 
-    /// The one place that deletes anything but views. Keys that are not there are fine.
+    /// Deletes these keys or says why not. Keys that are not there are fine.
     ///
     /// # Errors
     /// `Internal` for a key that is never garbage, before anything is deleted; else what the store says.
     pub(super) async fn delete_garbage(&self, keys: Vec<Key>) -> Result<()> {
+        self.delete_each(&keys).await?.failure.map_or(Ok(()), Err)
+    }
+
+    /// The one place that deletes anything but views. One refused key does not keep the others.
+    async fn delete_each(&self, keys: &[Key]) -> Result<Deletion> {
         let mut paths = Vec::with_capacity(keys.len());
-        for key in &keys {
+        for key in keys {
             match key {
                 Key::Part(..)
                 | Key::Quarantine { .. }
@@ -99,13 +123,19 @@ impl Lake {
             }
         }
         let mut deletions = self.store().delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
+        let (mut gone, mut refused) = (BTreeSet::new(), None);
         while let Some(deleted) = deletions.next().await {
             match deleted {
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(store_error("cannot delete garbage", "below the lake", error)),
+                Ok(path) => drop(gone.insert(path.to_string())),
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => drop(refused.get_or_insert(error)),
             }
         }
-        Ok(())
+        let Some(error) = refused else { return Ok(Deletion { gone: keys.to_vec(), failure: None }) };
+        let (gone, kept): (Vec<Key>, Vec<Key>) = keys.iter().cloned().partition(|key| gone.contains(&key.to_string()));
+        let first = kept.first().map_or_else(String::new, Key::to_string);
+        let failure = store_error("cannot delete garbage", &first, error);
+        Ok(Deletion { failure: Some(failure.with("not_deleted", format!("{} of {}", kept.len(), keys.len()))), gone })
     }
 
     /// Removes folders of a local lake that deleting emptied; a folder that holds anything stays.
@@ -138,22 +168,40 @@ impl LakeTable {
                 Verdict::Ledger(_) | Verdict::Viewed => None,
             })
             .collect();
-        let (mut wanted, mut aborted) = (Vec::new(), BTreeMap::new());
+        let mut aborted = BTreeMap::new();
+        let wanted = self.abort_undecided(window, items, &due, &mut aborted).await;
+        let won = aborted.into_iter().filter(|(_, won)| *won).map(|(epoch, _)| (self.name().clone(), *window, epoch));
+        report.aborted.extend(won);
+        let deletion = self.lake().delete_each(&wanted?).await?;
+        let gone: BTreeSet<&Key> = deletion.gone.iter().collect();
+        for item in items {
+            let target = if gone.contains(&item.key) { &mut report.deleted } else { &mut report.left };
+            target.push((*item).clone());
+        }
+        self.lake().remove_empty_folders(&deletion.gone).await?;
+        deletion.failure.map_or(Ok(()), Err)
+    }
+
+    /// The keys that may be deleted, once the undecided epochs among them are aborted.
+    async fn abort_undecided(
+        &self,
+        window: &PartitionWindow,
+        items: &[&GcItem],
+        due: &BTreeMap<Key, GcReason>,
+        aborted: &mut BTreeMap<Epoch, bool>,
+    ) -> Result<Vec<Key>> {
+        let mut wanted = Vec::new();
         for item in items {
             let is_due = match due.get(&item.key) {
-                Some(GcReason::Undecided) => self.abort_once(window, &item.key, &mut aborted).await?,
+                Some(GcReason::Undecided) => self.abort_once(window, &item.key, aborted).await?,
                 Some(_) => true,
                 None => false,
             };
-            let target = if is_due { &mut wanted } else { &mut report.left };
-            target.push((*item).clone());
+            if is_due {
+                wanted.push(item.key.clone());
+            }
         }
-        let won = aborted.into_iter().filter(|(_, won)| *won).map(|(epoch, _)| (self.name().clone(), *window, epoch));
-        report.aborted.extend(won);
-        let keys: Vec<Key> = wanted.iter().map(|item| item.key.clone()).collect();
-        self.lake().delete_garbage(keys.clone()).await?;
-        report.deleted.extend(wanted);
-        self.lake().remove_empty_folders(&keys).await
+        Ok(wanted)
     }
 
     /// Aborts the epoch of a key unless this was done before; `false` when somebody else decided it otherwise.

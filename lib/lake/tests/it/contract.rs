@@ -14,6 +14,7 @@ use windrow_core::{Code, Epoch, ErrorKind};
 use windrow_lake::{ClaimRequest, PutOnce, ViewState};
 
 use crate::fault::Fault;
+use crate::ledger_model::Snapshot;
 use crate::support::{Backend, Bench, RAW_BYTES, RAW_KEY, check, publish, request, run_window, s3_lake, stage, window};
 use crate::weed::{GUARDED, Identity, weed};
 
@@ -26,6 +27,7 @@ async fn store_contract(backend: Backend) {
     every_answer_to_a_create_is_told_rightly(backend).await;
     one_of_many_creates_wins(backend).await;
     two_creates_of_one_key_are_noticed(backend).await;
+    no_register_is_written_where_creates_overwrite(backend).await;
     odd_names_are_listed_and_read(backend).await;
     more_than_a_page_is_listed(backend).await;
     chunks_of_a_file_are_read_pinned(backend).await;
@@ -130,6 +132,56 @@ async fn two_creates_of_one_key_are_noticed(backend: Backend) {
     assert_eq!(error.kind(), ErrorKind::Misconfigured);
     assert!(error.help_text().is_some_and(|help| help.contains("If-None-Match")), "{error}");
     assert_eq!(bench.store.writes().len(), 2, "format.json twice and nothing else");
+}
+
+/// What an earlier process of a sound store began, no process goes on with on a store that overwrites.
+async fn no_register_is_written_where_creates_overwrite(backend: Backend) {
+    let bench = Bench::new(backend).await;
+    let table = bench.table().await;
+    let table_name = table.name().clone();
+    publish(&table, &table.claim(&request(1)).await.unwrap(), &["head"]).await.unwrap();
+    let second = table.claim(&request(2)).await.unwrap();
+    let staged = stage(&table, &second, &["b"]).await.unwrap();
+    table.put_check(&second, check(&staged, Status::Pass)).await.unwrap();
+    let back = table.claim(&ClaimRequest { reason: Reason::Retract, ..request(3) }).await.unwrap();
+    let before = bench.snapshot(&Snapshot::default()).await;
+    bench.store.ignore_create();
+    let class = ErrorClass::of_code(Code::MissingColumn);
+    for what in ["claim", "rollback", "rejects", "staged", "check", "publish", "quarantine", "abort", "retract", "gc"] {
+        let lake = bench.process();
+        let table = lake.table(&table_name).await.unwrap().unwrap();
+        let written = bench.store.writes().len();
+        let refused = match what {
+            "claim" => table.claim(&request(4)).await.map(|_| ()),
+            "rollback" => {
+                let request = ClaimRequest { reason: Reason::Rollback, ..request(4) };
+                table.stage_rollback(&request, Epoch::FIRST).await.map(|_| ())
+            }
+            "rejects" => table.put_rejects(&second, Bytes::from_static(b"rows")).await.map(|_| ()),
+            "staged" => stage(&table, &second, &["b"]).await.map(|_| ()),
+            "check" => table.put_check(&second, check(&staged, Status::Pass)).await.map(|_| ()),
+            "publish" => {
+                let passed = table.passed_check(&window(), second.epoch()).await.unwrap();
+                table.publish(&passed).await.map(|_| ())
+            }
+            "quarantine" => table.quarantine(&back, Some(&class), Bytes::from_static(b"{}"), None).await.map(|_| ()),
+            "abort" => table.abort(&window(), second.epoch(), DecidedBy::Operator).await.map(|_| ()),
+            "retract" => table.retract(&back).await.map(|_| ()),
+            _ => {
+                let policy = GcPolicy { undecided_after: std::time::Duration::ZERO, ..GcPolicy::default() };
+                let plan = lake.plan_gc(&policy, None).await.unwrap();
+                assert_eq!(plan.items.len(), 1, "{backend:?}: the file of the undecided epoch");
+                lake.run_gc(&plan, &policy, None).await.unwrap().failure.map_or(Ok(()), Err)
+            }
+        };
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{backend:?} {what}: {error}");
+        assert!(error.help_text().is_some_and(|help| help.contains("If-None-Match")), "{what}: {error}");
+        let writes = bench.store.writes().split_off(written);
+        let is_probe = |key: &str| key.ends_with("/format.json") || key.starts_with("store/tmp/clock/");
+        assert!(writes.iter().all(|write| is_probe(&write.key)), "{backend:?} {what}: {writes:?}");
+    }
+    assert_eq!(bench.snapshot(&before).await.objects, before.objects, "{backend:?}");
 }
 
 /// Puts raw files as a producer does.

@@ -173,7 +173,7 @@ async fn collect(lake: &Lake) -> Result<()> {
     assert!(plan.foreign.is_empty() && plan.skipped.is_empty(), "{plan:?}");
     let report = lake.run_gc(&plan, &policy, None).await?;
     assert!(report.skipped.is_empty(), "{report:?}");
-    Ok(())
+    report.failure.map_or(Ok(()), Err)
 }
 
 async fn bench_with(site: &Site, objects: &Objects) -> (Bench, Snapshot) {

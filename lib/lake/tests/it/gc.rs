@@ -12,7 +12,7 @@ use windrow_lake::{ClaimRequest, GcItem, GcPlan, GcPolicy, GcReason, GcReport, L
 
 use crate::aging::{AgingBench, DAY, EACH, publish_in, second_window};
 use crate::catalog::MemoryCatalog;
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::support::{Backend, attempt, check, publish, request, stage, window};
 
 const BASE: &str = "s3://bucket/lake";
@@ -23,8 +23,8 @@ async fn plan(lake: &Lake) -> GcPlan {
 
 async fn collect(lake: &Lake) -> windrow_core::Result<(GcPlan, GcReport)> {
     let plan = lake.plan_gc(&GcPolicy::default(), None).await?;
-    let report = lake.run_gc(&plan, &GcPolicy::default(), None).await?;
-    Ok((plan, report))
+    let mut report = lake.run_gc(&plan, &GcPolicy::default(), None).await?;
+    report.failure.take().map_or(Ok((plan, report)), Err)
 }
 
 /// The plan as epoch and reason, in order.
@@ -373,6 +373,50 @@ async fn survives(backend: Backend, operation: usize, fault: Fault) -> bool {
     assert!(bench.keys().await.iter().all(|key| !key.starts_with("store/tmp/")), "{at}: probes go too");
     bench.assert_only_legal_writes().await;
     is_there
+}
+
+#[tokio::test]
+async fn a_refused_delete_leaves_a_report_of_what_was_done() {
+    let (mut operation, mut refused) = (0, 0);
+    loop {
+        let bench = AgingBench::new(Backend::Memory).await;
+        let table = bench.table().await;
+        eventful_window(&table).await;
+        for number in [7, 8] {
+            let request = ClaimRequest { window: second_window(), ..request(number) };
+            publish_in(&table, &table.claim(&request).await.unwrap(), &["b"]).await.unwrap();
+        }
+        bench.pass(DAY * 31);
+        let plan = plan(&bench.lake).await;
+        assert_eq!(plan.items.len(), 8);
+        bench.store.plan(operation, Fault::Refused);
+        let Ok(report) = bench.lake.run_gc(&plan, &GcPolicy::default(), None).await else {
+            operation += 1;
+            continue;
+        };
+        let Some(struck) = bench.store.struck() else { break };
+        let at = format!("operation {operation} {struck:?}");
+        let (deleted, left) = (&report.deleted, &report.left);
+        assert_eq!(deleted.len() + left.len(), plan.items.len(), "{at}: every item is in the report");
+        let there = bench.keys().await;
+        assert!(deleted.iter().all(|item| !there.contains(&item.key.to_string())), "{at}: reported deleted and there");
+        assert!(left.iter().all(|item| there.contains(&item.key.to_string())), "{at}: gone and not reported");
+        let history = table.window_history(&window()).await.unwrap();
+        let is_aborted = history[4].outcome.is_some();
+        assert_eq!(report.aborted.len(), usize::from(is_aborted), "{at}");
+        if let Some(error) = &report.failure {
+            assert_eq!(error.kind(), ErrorKind::Transient, "{at}: {error}");
+            assert!(!left.is_empty(), "{at}");
+        }
+        if struck.kind == Kind::Delete {
+            refused += 1;
+            let error = report.failure.unwrap().to_string();
+            assert!(error.contains(&struck.key), "{at}: {error}");
+            assert!(left.len() <= 2, "{at}: the other keys of the window go, the next window is not come to");
+        }
+        operation += 1;
+    }
+    assert_eq!(refused, 8, "each delete but the clock's was refused once");
 }
 
 async fn every_fault_is_survived(backend: Backend) {

@@ -37,7 +37,9 @@ async fn interrupted<T>(bench: &Bench, operation: usize, actor: impl Future<Outp
 async fn collect(lake: &Lake, undecided_after: Duration) -> GcReport {
     let policy = GcPolicy { undecided_after, ..GcPolicy::default() };
     let plan = lake.plan_gc(&policy, None).await.unwrap();
-    lake.run_gc(&plan, &policy, None).await.unwrap()
+    let report = lake.run_gc(&plan, &policy, None).await.unwrap();
+    assert!(report.failure.is_none(), "{report:?}");
+    report
 }
 
 async fn head_text(lake: &Lake) -> (Epoch, String) {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use windrow_lake::ViewState;
 
+use crate::fault::Kind;
 use crate::support::{Backend, Bench, open, publish, request, window};
 
 const VIEW: &str = "clean/flights/day=2013-01-01/part-00000.parquet";
@@ -61,6 +62,28 @@ async fn a_view_follows_the_head_and_goes_when_it_cannot() {
         assert!(matches!(state, ViewState::SeveralFiles { files: 2, .. }), "{backend:?}");
         assert!(bench.lake.get_bytes(VIEW).await.is_err(), "{backend:?}: a stale view is removed");
         bench.assert_only_legal_writes().await;
+    }
+}
+
+#[tokio::test]
+async fn a_view_that_is_right_is_read_once() {
+    for backend in Backend::NEAR {
+        let bench = Bench::new(backend).await;
+        let table = bench.table().await;
+        publish(&table, &table.claim(&request(1)).await.unwrap(), &["one"]).await.unwrap();
+        table.project_live(&window()).await.unwrap();
+        table.project_manifest(&window(), "s3://bucket/lake").await.unwrap();
+        for view in [VIEW, "symlink/clean/flights/day=2013-01-01/manifest"] {
+            let before = bench.store.log().len();
+            if view == VIEW {
+                table.project_live(&window()).await.unwrap();
+            } else {
+                table.project_manifest(&window(), "s3://bucket/lake").await.unwrap();
+            }
+            let log = bench.store.log().split_off(before);
+            let reads = log.iter().filter(|operation| operation.key == view).collect::<Vec<_>>();
+            assert!(reads.len() == 1 && reads[0].kind == Kind::Get, "{backend:?}: {reads:?}");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use windrow_core::canonical::sha256_hex;
 use windrow_core::ledger::{DecidedBy, Reason};
 use windrow_core::{Attempt, Epoch, ErrorKind, PartitionWindow, Result};
 
-use windrow_lake::GcPolicy;
+use windrow_lake::{GcPolicy, GcReport};
 
 use super::checks::QUARANTINE_RETENTION;
 use super::context::Context;
@@ -197,17 +197,25 @@ async fn collect(context: &Context) -> Result<()> {
     judge_plan(context, plan.foreign.len(), plan.skipped.len());
     let times = if context.chance(300) { 2 } else { 1 };
     for _ in 0..times {
-        let report = context.call("run gc", &[], context.lake.run_gc(&plan, &policy, Some(&catalog))).await?;
-        judge_plan(context, 0, report.skipped.len());
-        let mut world = context.world();
-        world.coverage.count("gc: runs");
-        world.coverage.add("gc: planned and left", report.left.len() as u64);
-        let gone = report.deleted.iter().all(|item| !world.objects.contains_key(&item.key.to_string()));
-        // A write of a dead process may land where something was deleted; the next plan has it.
-        let is_landing = world.coverage.get("late writes landed") > 0;
-        world.require(gone || is_landing, "I3", || "an object is reported deleted and is there".to_owned());
+        let ran = async {
+            let report = context.lake.run_gc(&plan, &policy, Some(&catalog)).await?;
+            judge_report(context, &report);
+            report.failure.map_or(Ok(()), Err)
+        };
+        context.call("run gc", &[], ran).await?;
     }
     Ok(())
+}
+
+fn judge_report(context: &Context, report: &GcReport) {
+    judge_plan(context, 0, report.skipped.len());
+    let mut world = context.world();
+    world.coverage.count("gc: runs");
+    world.coverage.add("gc: planned and left", report.left.len() as u64);
+    let gone = report.deleted.iter().all(|item| !world.objects.contains_key(&item.key.to_string()));
+    // A write of a dead process may land where something was deleted; the next plan has it.
+    let is_landing = world.coverage.get("late writes landed") > 0;
+    world.require(gone || is_landing, "I3", || "an object is reported deleted and is there".to_owned());
 }
 
 fn judge_plan(context: &Context, foreign: usize, skipped: usize) {
