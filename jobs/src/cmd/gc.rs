@@ -66,8 +66,8 @@ impl Args {
 /// Plans, and with `--delete` carries the plan out.
 ///
 /// # Errors
-/// `Misconfigured` for a retention that is too short, else what the store says. A window whose ledger cannot be read is
-/// left alone and named; it fails the verb after the others are done.
+/// `Misconfigured` for a retention that is too short, else what the store says to the plan. What stops the run later, and a
+/// window whose ledger cannot be read, is in the result and fails the verb.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let policy = args.policy();
@@ -77,7 +77,8 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         false => None,
     };
     let skipped: Vec<&GcSkipped> = plan.skipped.iter().chain(report.iter().flat_map(|report| &report.skipped)).collect();
-    let failure = skipped.first().map(|skipped| &skipped.error);
+    let stopped = report.as_ref().and_then(|report| report.failure.as_ref());
+    let failure = stopped.or(skipped.first().map(|skipped| &skipped.error));
     let code = failure.map_or(0, |error| error.kind().exit_code());
     let result = json!({
         "schema": RESULT_SCHEMA,
@@ -156,7 +157,10 @@ fn totals(plan: &GcPlan, report: Option<&GcReport>, items: &[GcItem]) -> String 
                 format!("given up: {table} {window} epoch {}; whoever still works on it is fenced", epoch.get())
             });
             lines.extend(aborted);
-            if !report.left.is_empty() {
+            if let Some(error) = &report.failure {
+                let help = error.help_text().unwrap_or_else(|| error.kind().next_step());
+                lines.push(format!("stopped before the end: {error}; {help}; the rest is in the next plan"));
+            } else if !report.left.is_empty() {
                 lines.push(format!("{} left after all: something reaches them again", count(report.left.len() as u64, "object")));
             }
         }

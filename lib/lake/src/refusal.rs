@@ -63,6 +63,12 @@ pub(crate) fn judge(asked: Asked, status: StatusCode, body: &[u8]) -> Verdict {
         (400, "RequestTimeout" | "BadDigest" | "IncompleteBody" | "XAmzContentSHA256Mismatch")
         | (400, "XAmzContentChecksumMismatch" | "MalformedXML" | "InvalidPart") => Verdict::As(StatusCode::REQUEST_TIMEOUT, said),
         (409, _) => Verdict::As(StatusCode::SERVICE_UNAVAILABLE, said),
+        // A bucket that is there can be listed; so whoever says "not found" without a code is no S3 server.
+        (404, "") if asked == Asked::List => Verdict::Stop(
+            Error::misconfigured("what answers at the endpoint does not speak S3").with("status", 404).help(
+                "check the endpoint's host and port: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, `endpoint` in windrow.toml, or the profile's",
+            ),
+        ),
         (404, "NoSuchBucket" | "NoSuchUpload") => Verdict::Stop(refusal(asked, status.as_u16(), &code, &message)),
         (404 | 408 | 412 | 429, _) => Verdict::As(status, said),
         (501, _) => Verdict::Stop(refusal(asked, 501, &code, &message)),

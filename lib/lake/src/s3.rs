@@ -49,22 +49,22 @@ pub struct S3Patience {
     /// How long after a request began it may still be offered again; several times the request's own timeout, or one that
     /// timed out never is.
     pub retry_for: Duration,
-    /// The first pause; it grows at random from there, up to five seconds.
+    /// The first pause; it grows at random from there, up to ten seconds.
     pub first_pause: Duration,
     /// How often a create is offered as a whole, with a read-back after each.
     pub creates: RetryPolicy,
 }
 
 impl Default for S3Patience {
-    /// A minute a request, so that four parts of 8 MiB pass a line of 5 Mbit/s; 8 retries within four minutes of the first,
-    /// so that one that times out is offered again more than once.
+    /// A minute a request, so that four parts of 8 MiB pass a line of 5 Mbit/s; 10 retries within four minutes of the first, so
+    /// that one that times out is offered again more than once. Answers that fail at once are ridden out for about half a minute.
     fn default() -> Self {
         S3Patience {
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(60),
-            retries: 8,
+            retries: 10,
             retry_for: Duration::from_secs(240),
-            first_pause: Duration::from_millis(100),
+            first_pause: Duration::from_millis(200),
             creates: RetryPolicy::default(),
         }
     }
@@ -167,8 +167,8 @@ fn build(settings: &S3Settings, meter: &Arc<Meter>) -> Result<AmazonS3> {
         .with_allow_http(endpoint.as_ref().is_some_and(|endpoint| endpoint.is_plain));
     let backoff = BackoffConfig {
         init_backoff: patience.first_pause,
-        max_backoff: Duration::from_secs(5).max(patience.first_pause),
-        base: 2.0,
+        max_backoff: Duration::from_secs(10).max(patience.first_pause),
+        base: 3.0,
     };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(location.bucket())

@@ -122,7 +122,7 @@ impl HttpService for Metered {
             Ok((parts, body.bytes().await?))
         };
         let (mut parts, body) = whole.await.map_err(|error| {
-            let error = again(error);
+            let error = again(&error);
             failed(None, &error);
             error
         })?;
@@ -147,11 +147,37 @@ impl HttpService for Metered {
 
 /// Every request of the lake may be offered again: reads change nothing, creates are conditional and read back, and
 /// views, uploads and deletes come to the same when they are done twice.
-fn again(error: HttpError) -> HttpError {
-    match error.kind() {
-        HttpErrorKind::Connect | HttpErrorKind::Request => error,
-        _ => HttpError::new(HttpErrorKind::Request, error),
+fn again(error: &HttpError) -> HttpError {
+    let kind = match error.kind() {
+        HttpErrorKind::Connect => HttpErrorKind::Connect,
+        _ => HttpErrorKind::Request,
+    };
+    HttpError::new(kind, Broken(causes(error)))
+}
+
+/// A request that got no answer, with every cause: the outermost alone says nothing.
+#[derive(Debug)]
+struct Broken(String);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
+}
+
+impl std::error::Error for Broken {}
+
+fn causes(error: &HttpError) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !texts.iter().any(|told| told.contains(&text)) {
+            texts.push(text);
+        }
+        cause = inner.source();
+    }
+    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
 fn what_is_asked(request: &mut HttpRequest) -> Asked {
