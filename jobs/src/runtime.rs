@@ -174,6 +174,12 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Tells whether a variable of the environment is set to nothing.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn is_blank(name: &std::ffi::OsStr) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
 /// This program as it was called, so that a suggested command can be pasted: `windrow`, `target/debug/windrow`.
 pub fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "windrow".to_owned())

@@ -238,6 +238,23 @@ fn every_flag_can_come_from_the_environment() {
 }
 
 #[test]
+fn flags_outrank_the_environment_and_empty_variables_are_none() {
+    let project = ready();
+    let run = |arguments: &[&str], name: &str, value: &str| {
+        let mut command = project.command(&[&["plan", "--dataset", "t", "--output", "json"], arguments].concat());
+        output(command.env(name, value).env("WINDROW_LAKE", ""))
+    };
+    for (name, value) in [("WINDROW_WINDOW", "2020-01-01"), ("WINDROW_LAST", "2d"), ("WINDROW_FROM", "2020-01-01")] {
+        let named = run(&["--window", WINDOW], name, value).expect(0).json();
+        assert_eq!(named["steps"][0]["window"], WINDOW, "{name}");
+        let range = run(&["--from=2024-01-02", "--to", "2024-01-03"], name, value).expect(0).json();
+        assert_eq!(range["steps"][0]["window"], WINDOW, "{name}");
+    }
+    assert_eq!(run(&[], "WINDROW_WINDOW", WINDOW).expect(0).json()["steps"][0]["window"], WINDOW);
+    run(&[], "WINDROW_WINDOW", "").expect(64);
+}
+
+#[test]
 fn status_quarantine_and_explain_tell_the_story_of_a_failed_window() {
     let project = ready();
     tiny::run(&project).expect(0);

@@ -6,15 +6,16 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 use windrow_core::ErrorKind;
 
 pub(crate) use args::parse_epoch;
 pub use args::{Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs, default_concurrency};
 
-use crate::cmd;
 use crate::report::{RESULT_SCHEMA, Reporter, error_json};
+use crate::{cmd, runtime};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -122,9 +123,34 @@ fn usage_result(arguments: &[OsString], error: &clap::Error) {
     }
 }
 
+/// The flags that name windows, of which one way is chosen.
+const WINDOW_FLAGS: [&str; 4] = ["window", "from", "to", "last"];
+
+/// Flags outrank the environment: windows named on the command line silence variables that name others. A variable that is
+/// empty, as containers like to set them, counts as not set.
+fn without_outranked(command: Command, arguments: &[OsString]) -> Command {
+    let is_given = |flag: &str| {
+        let (flag, with_value) = (format!("--{flag}"), format!("--{flag}="));
+        arguments.iter().any(|argument| *argument == *flag || argument.to_string_lossy().starts_with(&with_value))
+    };
+    let names_windows = WINDOW_FLAGS.into_iter().any(is_given);
+    let is_outranked = |arg: &Arg| {
+        let is_blank = arg.get_env().is_some_and(runtime::is_blank);
+        is_blank || names_windows && WINDOW_FLAGS.contains(&arg.get_id().as_str())
+    };
+    silence(command, &is_outranked)
+}
+
+fn silence(command: Command, is_outranked: &impl Fn(&Arg) -> bool) -> Command {
+    let command = command.mut_args(|arg| if is_outranked(&arg) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(|subcommand| silence(subcommand, is_outranked))
+}
+
 fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let command = without_outranked(Cli::command(), &arguments);
+    let parsed = command.try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let wrong = error.use_stderr();
@@ -189,7 +215,6 @@ impl Verb {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
