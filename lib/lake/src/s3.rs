@@ -56,8 +56,9 @@ pub struct S3Patience {
 }
 
 impl Default for S3Patience {
-    /// A minute a request, so that four parts of 8 MiB pass a line of 5 Mbit/s; 8 retries within four minutes of the first,
-    /// so that one that times out is offered again more than once.
+    /// A minute a request: data files and live views travel in parts or ranges of 8 MiB, or not at all, so four at once
+    /// pass a line of 5 Mbit/s. 8 retries within four minutes of the first, so that one that times out is offered again
+    /// more than once.
     fn default() -> Self {
         S3Patience {
             connect_timeout: Duration::from_secs(5),
