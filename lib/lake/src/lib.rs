@@ -38,6 +38,7 @@
 mod catalog;
 mod classify;
 mod discovery;
+mod download;
 mod durable;
 mod foreign;
 mod gc;

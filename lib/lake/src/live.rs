@@ -67,7 +67,10 @@ impl<'a> LiveView<'a> {
             let error = Error::new(ErrorKind::CorruptInput, "a published file has other bytes than published");
             return Err(error.with("key", &file.key));
         }
-        self.table.replace_object(&self.key, head, bytes).await?;
+        match self.table.lake().local() {
+            Some(_) => self.table.replace_object(&self.key, head, bytes).await?,
+            None => self.table.lake().copy_to_view(&file.key, &self.key).await?,
+        }
         Ok(true)
     }
 }

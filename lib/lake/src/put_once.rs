@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use object_store::{CopyMode, CopyOptions, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{CopyMode, CopyOptions, PutMode, PutOptions, PutPayload};
 use windrow_core::canonical::sha256_hex;
 use windrow_core::layout::{Key, RegisterKind};
 use windrow_core::{Error, ErrorKind, Result};
@@ -145,8 +145,7 @@ impl Lake {
     }
 
     async fn get_optional(&self, path: &object_store::path::Path) -> Result<Option<Bytes>> {
-        let read = async { self.store().get(path).await?.bytes().await };
-        match read.await {
+        match self.read_whole(path).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(store_error("cannot read back", path.as_ref(), error)),

@@ -11,7 +11,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checks
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
-use windrow_core::{Error, Result};
+use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::store_error;
 use crate::put_once::RetryPolicy;
@@ -56,8 +56,9 @@ pub struct S3Patience {
 }
 
 impl Default for S3Patience {
-    /// A minute a request, so that four parts of 8 MiB pass a line of 5 Mbit/s; 10 retries within four minutes of the first, so
-    /// that one that times out is offered again more than once. Answers that fail at once are ridden out for about half a minute.
+    /// A minute a request: data files and live views travel in parts or ranges of 8 MiB, or not at all, so four at once
+    /// pass a line of 5 Mbit/s. 10 retries within four minutes of the first, so that one that times out is offered again
+    /// more than once; answers that fail at once are ridden out for about half a minute.
     fn default() -> Self {
         S3Patience {
             connect_timeout: Duration::from_secs(5),
@@ -148,7 +149,12 @@ impl Lake {
         let prefix = location.prefix().map(|prefix| format!("{prefix}/"));
         let options = PaginatedListOptions { max_keys: Some(1), ..PaginatedListOptions::default() };
         let listed = store.list_paginated(prefix.as_deref(), options).await;
-        listed.map_err(|error| store_error("cannot open the lake", &location.to_string(), error))?;
+        listed.map_err(|error| {
+            let error = store_error("cannot open the lake", &location.to_string(), error);
+            let is_silent = error.kind() == ErrorKind::Transient;
+            let help = "check that the endpoint's host and port are right and that it is up, then run it again";
+            if is_silent { error.help(help) } else { error }
+        })?;
         let store: Arc<dyn ObjectStore> = match location.prefix() {
             Some(prefix) => Arc::new(PrefixStore::new(store, prefix)),
             None => Arc::new(store),

@@ -12,7 +12,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use tokio::sync::OnceCell;
 use windrow_core::layout::Key;
-use windrow_core::{Error, Result};
+use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::{io_error, store_error, write_error};
 use crate::durable::DurableStore;
@@ -99,8 +99,7 @@ impl Lake {
     /// `InputMissing` when it is not there, else what the store says.
     pub async fn get_bytes(&self, key: &str) -> Result<Bytes> {
         let path = parse_path(key)?;
-        let read = async { self.store().get(&path).await?.bytes().await };
-        read.await.map_err(|error| store_error("cannot read", key, error))
+        self.read_whole(&path).await.map_err(|error| store_error("cannot read", key, error))
     }
 
     /// The folder behind the lake, when it is on local disk.
@@ -152,6 +151,19 @@ impl Lake {
         let path = self.writable_view(key)?;
         let put = self.store().put(&path, PutPayload::from_bytes(bytes)).await;
         put.map(|_| ()).map_err(|error| write_error("cannot write the view", path.as_ref(), error))
+    }
+
+    /// Has the store make a view's object a copy of a published file, over an old one if need be: no byte of it passes
+    /// through here.
+    pub(crate) async fn copy_to_view(&self, source: &str, key: &Key) -> Result<()> {
+        let (from, to) = (parse_path(source)?, self.writable_view(key)?);
+        match self.store().copy(&from, &to).await {
+            Err(error @ object_store::Error::NotFound { .. }) => {
+                let missing = Error::new(ErrorKind::CorruptInput, "a published file is missing").with("key", source);
+                Err(missing.caused_by(error))
+            }
+            copied => copied.map_err(|error| store_error("cannot copy to the view", to.as_ref(), error)),
+        }
     }
 
     /// Removes a view's object; one that is not there is fine.

@@ -26,6 +26,11 @@ impl UploadPolicy {
         UploadPolicy { part_bytes: part_bytes.max(1) }
     }
 
+    /// The size of a part in bytes.
+    pub(crate) fn part_bytes(&self) -> usize {
+        self.part_bytes
+    }
+
     /// One part alone would only cost more requests.
     fn takes(&self, bytes: usize) -> bool {
         bytes > self.part_bytes

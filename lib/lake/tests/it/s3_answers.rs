@@ -23,6 +23,8 @@ const MANY: usize = 1_001;
 const PART_BYTES: usize = 5 * 1024 * 1024;
 const LARGE: usize = PART_BYTES + 1_000;
 const VIEW: &str = "clean/flights/day=2013-01-01/part-00000.parquet";
+const MANIFEST: &str = "symlink/clean/flights/day=2013-01-01/manifest";
+const BASE: &str = "s3://bucket/lake";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Operation {
@@ -35,6 +37,7 @@ enum Operation {
     Create,
     Copy,
     PutView,
+    CopyView,
     DeleteView,
     StartUpload,
     UploadPart,
@@ -44,8 +47,22 @@ enum Operation {
 use Operation::*;
 
 impl Operation {
-    const ALL: [Operation; 13] =
-        [Open, List, ListPage2, Get, RangedGet, Head, Create, Copy, PutView, DeleteView, StartUpload, UploadPart, EndUpload];
+    const ALL: [Operation; 14] = [
+        Open,
+        List,
+        ListPage2,
+        Get,
+        RangedGet,
+        Head,
+        Create,
+        Copy,
+        PutView,
+        CopyView,
+        DeleteView,
+        StartUpload,
+        UploadPart,
+        EndUpload,
+    ];
 
     fn matches(self) -> Matches {
         match self {
@@ -56,7 +73,8 @@ impl Operation {
             Head => |seen| seen.method == "HEAD",
             Create => |seen| seen.method == "PUT" && seen.path.ends_with(".claim.json"),
             Copy => |seen| seen.method == "PUT" && seen.path.contains("/e00000000000000000002-"),
-            PutView => |seen| seen.method == "PUT" && seen.path.ends_with("/part-00000.parquet"),
+            PutView => |seen| seen.method == "PUT" && seen.path.ends_with("/manifest"),
+            CopyView => |seen| seen.method == "PUT" && seen.path.ends_with("/part-00000.parquet"),
             DeleteView => |seen| seen.method == "POST" && seen.query.starts_with("delete"),
             StartUpload => |seen| seen.method == "POST" && seen.query.starts_with("uploads"),
             UploadPart => |seen| seen.method == "PUT" && seen.query.contains("partNumber="),
@@ -146,7 +164,7 @@ fn cases() -> Vec<Case> {
         }
     }
     // A success that holds an error is none.
-    for operation in [Copy, DeleteView, EndUpload] {
+    for operation in [Copy, CopyView, DeleteView, EndUpload] {
         add(operation, Fault::Status(200, "InternalError"), false, Ok(()));
         add(operation, Fault::Status(200, "InternalError"), true, Err(ErrorKind::Transient));
         add(operation, Fault::Status(200, "AccessDenied"), true, Err(ErrorKind::AccessDenied));
@@ -172,6 +190,7 @@ fn kind_of_final(operation: Operation, fault: Fault, kind: ErrorKind) -> ErrorKi
 fn kind_of_no_such_key(operation: Operation) -> ErrorKind {
     match operation {
         Get | Copy => ErrorKind::InputMissing,
+        CopyView => ErrorKind::CorruptInput,
         // Nothing can be written to where nothing is.
         Create | PutView => ErrorKind::Misconfigured,
         _ => ErrorKind::Transient,
@@ -214,7 +233,7 @@ impl Bench {
         }
         put_behind(&self.prefix, RAW_KEY, Bytes::from_static(RAW_BYTES)).await;
         let table = open(&self.direct).await?;
-        if matches!(operation, Copy | PutView | DeleteView) {
+        if matches!(operation, Copy | PutView | CopyView | DeleteView) {
             let claimed = table.claim(&request(1)).await?;
             publish(&table, &claimed, &["clean bytes"]).await?;
         }
@@ -254,7 +273,8 @@ impl Bench {
                 assert_eq!(lake.get_pinned(&input).await?, RAW_BYTES);
                 Ok(())
             }
-            PutView | DeleteView => lake.table(&clean).await?.unwrap().project_live(&window()).await.map(|_| ()),
+            PutView => lake.table(&clean).await?.unwrap().project_manifest(&window(), BASE).await.map(|_| ()),
+            CopyView | DeleteView => lake.table(&clean).await?.unwrap().project_live(&window()).await.map(|_| ()),
             Create => match lake.put_once(&claim_key(), &claim_bytes()).await? {
                 PutOnce::Mine => Ok(()),
                 PutOnce::Theirs(bytes) => panic!("nobody else wrote {bytes:?}"),
@@ -280,7 +300,8 @@ impl Bench {
     async fn written(&self, operation: Operation) -> Option<Bytes> {
         let key = match operation {
             Create => claim_key().to_string(),
-            PutView | DeleteView => VIEW.to_owned(),
+            PutView => MANIFEST.to_owned(),
+            CopyView | DeleteView => VIEW.to_owned(),
             _ => {
                 let found = self.direct.list_inputs("flights/*").await;
                 assert!(found.is_ok());
@@ -332,14 +353,20 @@ async fn check(case: &Case, many: &str) -> Result<usize, String> {
         return wrong(format!("a secret in {error}"));
     }
     let written = bench.written(*operation).await;
-    let whole: &[u8] = if *operation == Create { b"{\"some\":\"claim\"}" } else { b"clean bytes" };
+    let is_whole = |bytes: &Bytes| match operation {
+        Create => bytes == &claim_bytes(),
+        CopyView => bytes.as_ref() == b"clean bytes",
+        _ => bytes.starts_with(BASE.as_bytes()) && bytes.ends_with(b".parquet\n"),
+    };
     let is_right = match (operation, &written, result.is_ok()) {
-        (Create | PutView, Some(bytes), _) => bytes == whole,
-        (Create | PutView, None, is_ok) => !is_ok,
+        (Create | PutView | CopyView, Some(bytes), _) => is_whole(bytes),
+        (Create | PutView | CopyView, None, is_ok) => !is_ok,
         (DeleteView, left, is_ok) => !is_ok || left.is_none(),
         _ => true,
     };
-    if !is_right || (!fault.is_forwarded() && result.is_err() && matches!(operation, Create | PutView) && written.is_some()) {
+    if !is_right
+        || (!fault.is_forwarded() && result.is_err() && matches!(operation, Create | PutView | CopyView) && written.is_some())
+    {
         return wrong(format!("{result:?}, but the store holds {written:?}"));
     }
     // Healed, the same operation does its work, and it can be seen.
@@ -351,7 +378,7 @@ async fn check(case: &Case, many: &str) -> Result<usize, String> {
         if bench.direct.get_bytes(&key).await.map_err(|error| error.to_string())? != large() {
             return wrong("other bytes were uploaded".into());
         }
-    } else if matches!(operation, Create | PutView | DeleteView)
+    } else if matches!(operation, Create | PutView | CopyView | DeleteView)
         && bench.written(*operation).await.is_some() == (*operation == DeleteView)
     {
         return wrong("the healed write is not there".into());

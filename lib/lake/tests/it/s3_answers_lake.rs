@@ -13,7 +13,8 @@ use object_store::{ObjectStoreExt, PutPayload};
 use windrow_core::ErrorKind;
 use windrow_lake::{Lake, RetryPolicy, S3Encryption, S3Patience, S3Settings, ViewState, error_from_read};
 
-use crate::support::{RAW_BYTES, RAW_KEY, open, request, run_window, window};
+use crate::fault::FaultStore;
+use crate::support::{RAW_BYTES, RAW_KEY, open, publish, request, run_window, window};
 use crate::weed::{BUCKET, Identity, weed};
 
 /// Settings for a prefix of the test server, with pauses that cost nothing.
@@ -110,6 +111,68 @@ async fn a_large_file_goes_up_in_parts_once_and_is_whole() {
     let error = table.stage_part(&claimed, 0, bytes, 1, serde_json::Value::Null).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     assert_eq!(lake.get_bytes(&table.file_key(&entry)).await.unwrap().as_ref(), b"vandal");
+}
+
+/// A lake with small parts, and the key of a published file of more than two of them.
+async fn lake_with_large_file(bytes: &Bytes) -> (Lake, String, String) {
+    let prefix = weed().new_prefix();
+    let settings = settings(weed().endpoint(), &prefix, Identity::Admin);
+    let lake = Lake::open_s3(&S3Settings { part_bytes: 5 * 1024 * 1024, ..settings }).await.unwrap();
+    let table = open(&lake).await.unwrap();
+    let claimed = table.claim(&request(1)).await.unwrap();
+    publish(&table, &claimed, &[std::str::from_utf8(bytes).unwrap()]).await.unwrap();
+    let key = table.require_head(&window()).await.unwrap().files.remove(0).key;
+    (lake, prefix, key)
+}
+
+#[tokio::test]
+async fn a_large_view_is_copied_by_the_server_and_read_in_ranges() {
+    let bytes: Bytes = (0..12_000_000_u32).map(|i| b'a' + (i % 23) as u8).collect::<Vec<u8>>().into();
+    let (lake, prefix, key) = lake_with_large_file(&bytes).await;
+    let before = lake.traffic();
+    let table = open(&lake).await.unwrap();
+    let ViewState::Current { key: view, .. } = table.project_live(&window()).await.unwrap() else { panic!("no view") };
+    let sent = lake.traffic().bytes_out - before.bytes_out;
+    assert!(sent < 10_000, "the file does not go up again: {sent} bytes");
+    for key in [&view, &key] {
+        let before = lake.traffic();
+        assert!(lake.get_bytes(key).await.unwrap() == bytes);
+        let traffic = lake.traffic();
+        assert_eq!((traffic.requests - before.requests, traffic.bytes_in - before.bytes_in), (3, 12_000_000), "three ranges");
+    }
+    put_behind(&prefix, "raw/empty", Bytes::new()).await;
+    assert_eq!(lake.get_bytes("raw/empty").await.unwrap(), Bytes::new());
+    assert_eq!(lake.get_bytes("raw/nothing").await.unwrap_err().kind(), ErrorKind::InputMissing);
+    // Other bytes of the same size never get into the view.
+    put_behind(&prefix, &view, Bytes::from_static(b"old")).await;
+    put_behind(&prefix, &key, bytes.to_ascii_uppercase().into()).await;
+    assert_eq!(table.project_live(&window()).await.unwrap_err().kind(), ErrorKind::CorruptInput);
+    assert_eq!(lake.get_bytes(&view).await.unwrap().as_ref(), b"old");
+}
+
+#[tokio::test]
+async fn a_large_object_that_is_replaced_while_it_is_read_is_of_one_version() {
+    let old: Bytes = vec![b'o'; 12_000_000].into();
+    let (lake, prefix, _) = lake_with_large_file(&old).await;
+    let new: Bytes = vec![b'n'; 12_000_000].into();
+    let mut store = None;
+    let slow = lake.decorated(RetryPolicy::IMMEDIATE, |inner| {
+        let faulty = FaultStore::new(inner);
+        store = Some(faulty.clone());
+        Arc::new(faulty)
+    });
+    let store = store.unwrap();
+    for operation in [1, 2] {
+        put_behind(&prefix, "raw/large", old.clone()).await;
+        let gate = store.gate(operation);
+        let replace = async {
+            gate.reached.notified().await;
+            put_behind(&prefix, "raw/large", new.clone()).await;
+            gate.go.notify_one();
+        };
+        let (read, ()) = tokio::join!(slow.get_bytes("raw/large"), replace);
+        assert!(read.unwrap() == new, "before range {operation}");
+    }
 }
 
 async fn read_blocking(lake: &Lake, change: impl Future<Output = ()>, start: usize) -> Result<Vec<u8>, windrow_core::Error> {

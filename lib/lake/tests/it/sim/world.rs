@@ -123,7 +123,7 @@ pub(crate) struct Actor {
     /// The only window it may write to.
     pub(crate) window: Option<String>,
     pub(crate) is_dead: bool,
-    /// Faults of creates and copies, which the ledger absorbs, and of everything else.
+    /// Faults of creates and of copies of data files, which the ledger absorbs, and of everything else.
     pub(crate) faults: (u32, u32),
     /// The store's time when its present call began.
     pub(crate) call_began: u64,
@@ -247,7 +247,8 @@ impl World {
         if !note.is_empty() {
             self.coverage.count(note);
             let faults = &mut self.actors[actor].faults;
-            *(if matches!(operation, Operation::Create | Operation::Copy) { &mut faults.0 } else { &mut faults.1 }) += 1;
+            let is_to_data = matches!(operation, Operation::Copy) && key.starts_with("store/");
+            *(if matches!(operation, Operation::Create) || is_to_data { &mut faults.0 } else { &mut faults.1 }) += 1;
         }
         self.actors[actor].is_dead = fate.answer == Answer::Dead;
         self.note(actor, operation.name(), key, note);
