@@ -100,13 +100,17 @@ fn explain(error: &CredentialsError) -> Error {
         "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the task, pod or instance a role";
     let causes = causes(error);
     let names = |words: &[&str]| words.iter().any(|word| causes.contains(word));
+    // What the SDK and the services say of a service that is slow, overloaded or down.
+    let is_passing = names(&["timed out", "timeout", "statuscode(5", "(code: 5", "throttl", "slow down"])
+        || names(&["serviceunavailable", "service unavailable", "internalfailure", "internal server error"]);
     let (kind, help) = match error {
         CredentialsError::CredentialsNotLoaded(_) => (ErrorKind::AccessDenied, CHAIN),
         CredentialsError::InvalidConfiguration(_) => {
             (ErrorKind::Misconfigured, "check the profile in ~/.aws/config and ~/.aws/credentials with `aws configure list`")
         }
         CredentialsError::ProviderTimedOut(_) => (ErrorKind::Transient, ErrorKind::Transient.next_step()),
-        _ if names(&["expired", "sso", "token"]) => {
+        _ if is_passing => (ErrorKind::Transient, ErrorKind::Transient.next_step()),
+        _ if names(&["expired", "sso session", "sso token", "session token not found"]) => {
             (ErrorKind::AccessDenied, "the session may have expired: run `aws sso login`, or get new credentials")
         }
         _ if names(&["external process", "credential_process", "command"]) => {
@@ -115,6 +119,7 @@ fn explain(error: &CredentialsError) -> Error {
         _ if names(&["accessdenied", "access denied", "not authorized", "unauthorized"]) => {
             (ErrorKind::AccessDenied, "the role may not be assumed: check its trust policy")
         }
+        _ if names(&["request forbidden: imds"]) => (ErrorKind::AccessDenied, CHAIN),
         _ => (ErrorKind::Transient, "run it again; `aws sts get-caller-identity` shows whether the credentials work"),
     };
     Error::new(kind, format!("no AWS credentials: {error}")).help(help)
@@ -237,7 +242,15 @@ mod tests {
             (CredentialsError::invalid_configuration("x"), ErrorKind::Misconfigured, "~/.aws/config"),
             (CredentialsError::provider_timed_out(Duration::from_secs(5)), ErrorKind::Transient, "run it again"),
             (CredentialsError::provider_error("the SSO session has expired"), ErrorKind::AccessDenied, "aws sso login"),
+            (CredentialsError::provider_error("failed to load the cached SSO token"), ErrorKind::AccessDenied, "aws sso login"),
+            (CredentialsError::provider_error("ExpiredTokenException: expired"), ErrorKind::AccessDenied, "aws sso login"),
             (CredentialsError::provider_error("external process exited with 1"), ErrorKind::AccessDenied, "by hand"),
+            (CredentialsError::provider_error("failed to load IMDS session token"), ErrorKind::Transient, "get-caller-identity"),
+            (CredentialsError::provider_error("the processor of the token failed"), ErrorKind::Transient, "get-caller-identity"),
+            (CredentialsError::provider_error("error response from IMDS (code: 503)"), ErrorKind::Transient, "run it again"),
+            (CredentialsError::provider_error("status from the provider: StatusCode(500)"), ErrorKind::Transient, "run it again"),
+            (CredentialsError::provider_error("sso session: request has timed out"), ErrorKind::Transient, "run it again"),
+            (CredentialsError::provider_error("request forbidden: IMDS is disabled"), ErrorKind::AccessDenied, "AWS_PROFILE"),
             (CredentialsError::provider_error("dispatch failure"), ErrorKind::Transient, "get-caller-identity"),
         ] {
             let explained = explain(&error);

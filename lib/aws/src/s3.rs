@@ -156,18 +156,28 @@ async fn require_owner(sdk: &SdkConfig, settings: &S3Settings, owner: &str) -> R
     let bucket = settings.location.bucket();
     let asked = Client::from_conf(config.build()).head_bucket().bucket(bucket).expected_bucket_owner(owner).send().await;
     let Err(error) = asked else { return Ok(()) };
-    match error.raw_response().map(|response| response.status().as_u16()) {
+    Err(owner_unknown(bucket, owner, error.raw_response().map(|response| response.status().as_u16())))
+}
+
+/// What an answer to the owner question means. It answers a HEAD, so there is a status and nothing else.
+fn owner_unknown(bucket: &str, owner: &str, status: Option<u16>) -> Error {
+    let shown = status.map_or("no answer".to_owned(), |status| format!("status {status}"));
+    let unanswered = format!("the owner of bucket {bucket} could not be asked for: {shown}");
+    match status {
         // The bucket was listed a moment ago, so it is there and open to these credentials.
         Some(401 | 403) => {
             let message = format!("bucket {bucket} is not owned by account {owner}, or its owner may not be asked for");
             let help = "make sure the lake's URL names your bucket: the name may have been taken by somebody else";
-            Err(Error::new(ErrorKind::AccessDenied, message).help(help))
+            Error::new(ErrorKind::AccessDenied, message).help(help)
         }
-        status => {
-            let status = status.map_or("no answer".to_owned(), |status| format!("status {status}"));
-            let message = format!("the owner of bucket {bucket} could not be asked for: {status}");
-            Err(Error::new(ErrorKind::Transient, message))
+        Some(400) => {
+            Error::new(ErrorKind::AccessDenied, unanswered).help("the credentials may have expired: get new ones, then run again")
         }
+        Some(300..400) => Error::misconfigured(unanswered).help("the bucket is in another region: set `region` to the bucket's"),
+        Some(408 | 409 | 429) | None => Error::new(ErrorKind::Transient, unanswered),
+        Some(402..=499 | 501) => Error::misconfigured(unanswered)
+            .help("check the lake's URL and endpoint, or take out `expected_bucket_owner` where the server knows no owners"),
+        Some(_) => Error::new(ErrorKind::Transient, unanswered),
     }
 }
 
@@ -199,6 +209,29 @@ mod tests {
         let sdk = SdkConfig::builder().build();
         assert_eq!(region(&sdk, true).unwrap(), "us-east-1");
         assert_eq!(region(&sdk, false).unwrap_err().kind(), ErrorKind::Misconfigured);
+    }
+
+    #[test]
+    fn only_an_answer_that_may_change_is_asked_for_again() {
+        for (status, kind) in [
+            (Some(301), ErrorKind::Misconfigured),
+            (Some(307), ErrorKind::Misconfigured),
+            (Some(400), ErrorKind::AccessDenied),
+            (Some(401), ErrorKind::AccessDenied),
+            (Some(403), ErrorKind::AccessDenied),
+            (Some(404), ErrorKind::Misconfigured),
+            (Some(405), ErrorKind::Misconfigured),
+            (Some(408), ErrorKind::Transient),
+            (Some(429), ErrorKind::Transient),
+            (Some(500), ErrorKind::Transient),
+            (Some(501), ErrorKind::Misconfigured),
+            (Some(503), ErrorKind::Transient),
+            (None, ErrorKind::Transient),
+        ] {
+            let error = owner_unknown("acme-lake", "111122223333", status);
+            assert_eq!(error.kind(), kind, "{status:?}");
+            assert_eq!(error.help_text().is_some(), kind != ErrorKind::Transient, "{status:?}");
+        }
     }
 
     #[test]

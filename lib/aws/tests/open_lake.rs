@@ -55,8 +55,10 @@ fn answer(mut stream: TcpStream) {
     } else if !is_known {
         (403, "<Error><Code>InvalidAccessKeyId</Code><Message>unknown key</Message></Error>".to_owned())
     } else if head.starts_with("HEAD") {
-        let is_owner = header("x-amz-expected-bucket-owner").is_none_or(|owner| owner == OWNER);
-        (if is_owner { 200 } else { 403 }, String::new())
+        // Who asks for an owner of zeros gets its last three digits for an answer.
+        let asked = header("x-amz-expected-bucket-owner").unwrap_or(OWNER.to_owned());
+        let planned = asked.strip_prefix("000000000").map(|status| status.parse().unwrap());
+        (planned.unwrap_or(if asked == OWNER { 200 } else { 403 }), String::new())
     } else {
         (200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>".to_owned())
     };
@@ -204,4 +206,9 @@ fn a_bucket_of_another_owner_is_refused() {
     assert_eq!(opened_with(&[keys.as_slice(), &[("TEST_OWNER", OWNER)]].concat()), "opened with 1 requests");
     let said = opened_with(&[keys.as_slice(), &[("TEST_OWNER", "999999999999")]].concat());
     assert!(said.starts_with("AccessDenied") && said.contains("not owned by account 999999999999"), "{said}");
+    for (status, kind) in [("301", "Misconfigured"), ("400", "AccessDenied"), ("404", "Misconfigured")] {
+        let owner = format!("000000000{status}");
+        let said = opened_with(&[keys.as_slice(), &[("TEST_OWNER", &owner)]].concat());
+        assert!(said.starts_with(kind) && said.contains(&format!("status {status}")), "{said}");
+    }
 }

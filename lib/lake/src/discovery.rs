@@ -1,5 +1,8 @@
 //! Discovery: which raw files make up a window, pinned by size and entity tag.
 
+use std::collections::BTreeMap;
+
+use object_store::ObjectMeta;
 use windrow_core::layout::RAW_PREFIX;
 use windrow_core::ledger::InputEntry;
 use windrow_core::{Error, Result};
@@ -58,22 +61,34 @@ impl Lake {
             let (folder, pattern) = (folder.clone(), pattern.clone());
             blocking(move || local.refuse_unlistable(&folder, |key| pattern.matches(key) == Match::Yes)).await?;
         }
-        let mut found = Discovery::default();
+        let mut matching: BTreeMap<String, (Match, ObjectMeta)> = BTreeMap::new();
         for object in self.list(&folder).await? {
             let key = object.location.to_string();
-            let is_marker = object.size == 0 && key.ends_with("_$folder$");
-            match pattern.matches(&key) {
-                Match::Yes if !is_marker => found.inputs.push(RawInput {
-                    key,
-                    size: object.size,
-                    etag: object.e_tag,
-                    last_modified: object.last_modified.to_rfc3339(),
-                }),
-                Match::Hidden if !is_marker => found.hidden.push(key),
-                Match::Yes | Match::Hidden | Match::No => {}
+            let matched = pattern.matches(&key);
+            // A marker that is listed under the name of a file beside it gives way to the file.
+            if matched != Match::No && (object.size > 0 || !matching.contains_key(&key)) {
+                matching.insert(key, (matched, object));
             }
         }
+        let mut found = Discovery::default();
+        for (key, (matched, object)) in matching {
+            if object.size == 0 && self.is_folder_marker(&key).await? {
+                continue;
+            }
+            if matched == Match::Hidden {
+                found.hidden.push(key);
+                continue;
+            }
+            let last_modified = object.last_modified.to_rfc3339();
+            found.inputs.push(RawInput { key, size: object.size, etag: object.e_tag, last_modified });
+        }
         Ok(found)
+    }
+
+    /// Tells whether an empty object stands for a folder. S3 consoles and tools name it `folder/`, which loses its slash
+    /// when it is listed, so that there is no object under the rest of the name; those of Hadoop name it `folder_$folder$`.
+    async fn is_folder_marker(&self, key: &str) -> Result<bool> {
+        Ok(key.ends_with("_$folder$") || self.local().is_none() && self.size(key).await?.is_none())
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use object_store::StaticCredentialProvider;
-use object_store::aws::AwsCredential;
+use object_store::aws::{AwsAuthorizer, AwsCredential};
+use object_store::client::{HttpConnector, HttpRequestBody, ReqwestConnector};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutPayload};
+use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, StaticCredentialProvider};
 use windrow_core::ErrorKind;
 use windrow_lake::{Lake, RetryPolicy, S3Encryption, S3Patience, S3Settings, ViewState, error_from_read};
 
@@ -89,6 +89,41 @@ async fn odd_names_are_listed_and_readable_on_s3() {
     for input in found {
         let bytes = lake.get_pinned(&input).await.unwrap();
         assert!(input.key.ends_with(std::str::from_utf8(&bytes).unwrap()), "{}", input.key);
+    }
+}
+
+/// Creates an empty object whose key ends in a slash, as the console does for a folder; the client cannot say such a key.
+async fn put_folder_marker(prefix: &str, folder: &str) {
+    let (key_id, secret_key) = Identity::Admin.credentials();
+    let credential = AwsCredential { key_id: key_id.into(), secret_key: secret_key.into(), token: None };
+    let url = format!("{}/{BUCKET}/{prefix}/{folder}/", weed().endpoint());
+    let mut request = http::Request::put(url).body(HttpRequestBody::empty()).unwrap();
+    AwsAuthorizer::new(&credential, "s3", "us-east-1").authorize(&mut request, None);
+    let client = ReqwestConnector::default().connect(&ClientOptions::new().with_allow_http(true)).unwrap();
+    let answer = client.execute(request).await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+}
+
+#[tokio::test]
+async fn markers_of_folders_are_no_raw_files_and_empty_files_are() {
+    let prefix = weed().new_prefix();
+    let folder = "raw/flights/2013-01-01";
+    put_behind(&prefix, RAW_KEY, Bytes::from_static(RAW_BYTES)).await;
+    for name in ["empty.csv", "done_$folder$", "_hidden_$folder$", "_hidden.csv"] {
+        put_behind(&prefix, &format!("{folder}/{name}"), Bytes::new()).await;
+    }
+    for name in ["", "/archive", "/_done"] {
+        put_folder_marker(&prefix, &format!("{folder}{name}")).await;
+    }
+    let listed = weed().client(BUCKET, Identity::Admin).list(Some(&Path::from(format!("{prefix}/{folder}")))).count().await;
+    assert!(listed >= 7, "the server lists no markers: {listed}");
+    let lake = Lake::open_s3(&settings(weed().endpoint(), &prefix, Identity::ReadOnly)).await.unwrap();
+    let found = lake.list_inputs("flights/2013-01-01/*").await.unwrap();
+    let keys: Vec<&str> = found.inputs.iter().map(|input| input.key.as_str()).collect();
+    assert_eq!(keys, [format!("{folder}/empty.csv").as_str(), RAW_KEY]);
+    assert_eq!(found.hidden, [format!("{folder}/_hidden.csv")]);
+    for input in &found.inputs {
+        lake.get_pinned(input).await.unwrap();
     }
 }
 
