@@ -58,23 +58,29 @@ impl Lake {
     /// `Usage` for a raw table, `Misconfigured` for another partition column, an unknown format version, or a store
     /// that creates a key twice, else what the store says.
     pub async fn create_table(&self, table: &Table, column: &PartitionColumn, dataset_uuid: &str) -> Result<LakeTable> {
-        layout::require_output(table)?;
-        let key = Key::Format(table.clone());
+        // Looked for first: a store that overwrites must not lose the format of a table that exists.
+        let opened = match self.table(table).await? {
+            Some(existing) => existing,
+            None => self.new_table(table, column, dataset_uuid).await?,
+        };
+        if opened.column() != column {
+            let found = opened.column();
+            let message = format!("table {table} is partitioned by `{found}`, the contract says `{column}`");
+            return Err(Error::misconfigured(message).help("the partition column cannot change; write a new dataset"));
+        }
+        opened.require_create_once().await?;
+        Ok(opened)
+    }
+
+    async fn new_table(&self, table: &Table, column: &PartitionColumn, dataset_uuid: &str) -> Result<LakeTable> {
         let offered = Stored::encode(Format::new(dataset_uuid, column.clone()))?;
-        let stored = match self.put_once(&key, &Bytes::copy_from_slice(offered.bytes())).await? {
+        let stored = match self.put_once(&Key::Format(table.clone()), &Bytes::copy_from_slice(offered.bytes())).await? {
             PutOnce::Mine => offered,
             PutOnce::Theirs(bytes) => Stored::decode(bytes)?,
             PutOnce::Unknown(error) => return Err(error),
         };
         require_readable(table, stored.document())?;
-        if stored.document().window_column != *column {
-            let found = &stored.document().window_column;
-            let message = format!("table {table} is partitioned by `{found}`, the contract says `{column}`");
-            return Err(Error::misconfigured(message).help("the partition column cannot change; write a new dataset"));
-        }
-        let opened = LakeTable { lake: self.clone(), table: table.clone(), format: stored };
-        opened.require_create_once().await?;
-        Ok(opened)
+        Ok(LakeTable { lake: self.clone(), table: table.clone(), format: stored })
     }
 
     /// Opens a table that exists; `None` when nothing was ever written to it. Reading alone never probes the store.

@@ -286,7 +286,7 @@ async fn every_fault_is_survived(backend: Backend, trips: &[Trip], at_once: usiz
             operations.len(),
             points.len()
         );
-        assert!(operations.len() > 10 && absorbed > 0 && absorbed < points.len());
+        assert!(operations.len() > 5 && absorbed > 0 && absorbed < points.len());
         all_operations += operations.len();
         all_points += points.len();
         all_absorbed += absorbed;
