@@ -47,6 +47,7 @@ impl SdkCredentials {
         }
         match self.provider.provide_credentials().await {
             Ok(found) => {
+                require_sendable(&found)?;
                 let fresh = Held::new(&found, now);
                 *held = Some(fresh.clone());
                 Ok(fresh.credential)
@@ -72,6 +73,23 @@ impl Held {
             }),
             refresh_at: expires_at.and_then(|end| end.checked_sub(REFRESH_AHEAD.min(life / 2))),
             expires_at,
+        }
+    }
+}
+
+/// Refuses what cannot stand in a request's header, such as the line break at the end of a key that was read from a file.
+fn require_sendable(found: &Credentials) -> Result<(), Error> {
+    let parts = [
+        ("access key id", Some(found.access_key_id())),
+        ("secret access key", Some(found.secret_access_key())),
+        ("session token", found.session_token()),
+    ];
+    let is_wrong = |text: &str| text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic());
+    match parts.iter().find(|(_, text)| text.is_some_and(is_wrong)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let message = format!("the AWS {name} is empty, or holds a space, a line break or another character no key has");
+            Err(Error::new(ErrorKind::AccessDenied, message).help("a key that is read from a file often ends in a line break"))
         }
     }
 }
@@ -233,6 +251,21 @@ mod tests {
         let mut texts = vec![error.to_string(), format!("{error:?}"), format!("{bridge:?}")];
         texts.extend(error.source().map(|cause| format!("{cause} {cause:?}")));
         assert!(texts.iter().all(|text| !text.contains("marker")), "{texts:?}");
+    }
+
+    #[test]
+    fn a_key_that_no_header_can_hold_is_refused_and_not_repeated() {
+        let keys = |id: &str, secret: &str, token: Option<&str>| {
+            require_sendable(&Credentials::new(id, secret, token.map(str::to_owned), None, "test"))
+        };
+        assert!(keys("AKIA0", "a/b+c=", Some("t==")).is_ok());
+        for (id, secret, token) in
+            [("AKIA\n", "marker", None), ("AKIA", "marker\r", None), ("AKIA", "marker", Some("t ")), ("", "marker", None)]
+        {
+            let error = keys(id, secret, token).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AccessDenied);
+            assert!(!error.to_string().contains("marker") && error.help_text().is_some(), "{error}");
+        }
     }
 
     #[test]

@@ -116,8 +116,10 @@ fn first<const N: usize>(values: [&Option<String>; N]) -> Option<String> {
 }
 
 fn region(sdk: &SdkConfig, has_endpoint: bool) -> Result<String> {
-    match sdk.region() {
-        Some(region) => Ok(region.to_string()),
+    match sdk.region().map(ToString::to_string) {
+        Some(region) if region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => Ok(region),
+        Some(region) => Err(Error::misconfigured(format!("`{}` is no AWS region", region.escape_debug()))
+            .help("a region is written like eu-central-1; one that is read from a file often ends in a line break")),
         // Servers other than AWS have one region, and by custom it has this name.
         None if has_endpoint => Ok("us-east-1".to_owned()),
         None => Err(Error::misconfigured("no AWS region is set")
