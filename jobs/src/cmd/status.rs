@@ -226,7 +226,7 @@ fn shown(rows: &[Row]) -> String {
 }
 
 fn epoch_line(row: &EpochRow) -> String {
-    let reason = row.reason.map(|reason| format!("{reason:?}").to_lowercase()).unwrap_or_default();
+    let reason = row.reason.map_or("-", Reason::as_str);
     let rows = row.rows_out.map_or_else(|| "-".to_owned(), |rows| rows.to_string());
     let content = row.content_sha256.as_deref().and_then(|sha256| sha256.get(..12)).unwrap_or("-");
     let run_id = row.run_id.as_deref().unwrap_or("-");

@@ -65,6 +65,19 @@ pub enum Reason {
     Retract,
 }
 
+impl Reason {
+    /// The name in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Schedule => "schedule",
+            Reason::Replay => "replay",
+            Reason::Backfill => "backfill",
+            Reason::Rollback => "rollback",
+            Reason::Retract => "retract",
+        }
+    }
+}
+
 /// The program that did the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeVersion {
@@ -249,4 +262,16 @@ pub fn content_sha256(files: &[FileEntry]) -> Result<String> {
     let mut list: Vec<_> = files.iter().map(|file| (file.sha256.as_str(), file.rows)).collect();
     list.sort_unstable();
     Ok(canonical::sha256_hex(&canonical::to_bytes(&list)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_spelled_as_in_documents() {
+        for reason in [Reason::Schedule, Reason::Replay, Reason::Backfill, Reason::Rollback, Reason::Retract] {
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.as_str()));
+        }
+    }
 }
