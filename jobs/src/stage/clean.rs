@@ -24,16 +24,14 @@ use super::{HIDDEN, evidence, input};
 /// `InputMissing`, `SchemaMismatch`, `CorruptInput`, `QualityFailed`, `Misconfigured`, or what the store says.
 pub fn raw_to_clean(session: &Session<'_>, clean: &Contract, window: &PartitionWindow) -> Result<Stage> {
     let raw = session.project.contract(&Table::new(Layer::Raw, clean.dataset().clone()))?;
-    let found = input::discover(session, raw, window);
+    let found = match input::discover(session, raw, window) {
+        Err(error) if error.kind() == ErrorKind::InputMissing => {
+            return kept_without_input(session, raw, clean, window)?.map_or(Err(error), |head| Ok(Stage::Unchanged(head)));
+        }
+        found => found?,
+    };
     let table = session.table_for_writing(clean)?;
     let head = session.runtime.block_on(table.resolve(window))?;
-    if let (Err(error), Some(head), Late::Ignore) = (&found, &head, raw.late)
-        && error.kind() == ErrorKind::InputMissing
-        && has_same_rules(session, clean, head)?
-    {
-        return Ok(Stage::Unchanged(Box::new(head.clone())));
-    }
-    let found = found?;
     if let Some(head) = late_or_unchanged(session, raw, clean, &found, head.as_ref())? {
         return Ok(Stage::Unchanged(Box::new(head)));
     }
@@ -42,6 +40,21 @@ pub fn raw_to_clean(session: &Session<'_>, clean: &Contract, window: &PartitionW
     let found = input::discover(session, raw, window)?;
     let job = Job { session, raw, clean, window, table: &table, claimed: &claimed };
     job.run(&found).map(Stage::Staged)
+}
+
+/// The head of a window whose raw files are gone, when the contract ignores what becomes of them afterwards.
+fn kept_without_input(
+    session: &Session<'_>,
+    raw: &Contract,
+    clean: &Contract,
+    window: &PartitionWindow,
+) -> Result<Option<Box<Head>>> {
+    let Some(table) = session.table(&clean.table)?.filter(|_| raw.late == Late::Ignore) else { return Ok(None) };
+    let head = session.runtime.block_on(table.resolve(window))?;
+    Ok(match head {
+        Some(head) if has_same_rules(session, clean, &head)? => Some(Box::new(head)),
+        _ => None,
+    })
 }
 
 /// The head, when it stays: nothing changed, or late files are to be ignored.
