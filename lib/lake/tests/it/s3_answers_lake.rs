@@ -11,7 +11,7 @@ use object_store::client::{HttpConnector, HttpRequestBody, ReqwestConnector};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, StaticCredentialProvider};
 use windrow_core::ErrorKind;
-use windrow_lake::{Lake, RetryPolicy, S3Encryption, S3Patience, S3Settings, ViewState, error_from_read};
+use windrow_lake::{Key, Lake, PutOnce, RetryPolicy, S3Encryption, S3Patience, S3Settings, ViewState, error_from_read};
 
 use crate::fault::FaultStore;
 use crate::support::{RAW_BYTES, RAW_KEY, open, publish, request, run_window, window};
@@ -51,7 +51,13 @@ async fn a_window_is_run_and_rerun_on_s3_and_its_requests_are_counted() {
     assert_eq!(run_window(&lake, request(2), "clean bytes").await.unwrap().0, epoch);
     let traffic = lake.traffic();
     assert!(traffic.requests > 20 && traffic.bytes_in > 0 && traffic.bytes_out > 0, "{traffic:?}");
-    // The second run finds format.json there, which takes a read-back; nothing failed.
+    assert_eq!((traffic.failed_requests, traffic.read_backs), (0, 0), "{traffic:?}");
+    // A create of what is there already is no failure, and takes a read-back.
+    let key = Key::parse("store/clean/flights/ledger/2013-01-01/00000000000000000009.claim.json").unwrap();
+    for _ in 0..2 {
+        assert!(matches!(lake.put_once(&key, &Bytes::from_static(b"{}")).await.unwrap(), PutOnce::Mine));
+    }
+    let traffic = lake.traffic();
     assert_eq!((traffic.failed_requests, traffic.read_backs), (0, 1), "{traffic:?}");
 }
 
