@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use windrow_core::contract::WindowRule;
-use windrow_core::id::{DatasetName, Epoch, Layer, RunId};
+use windrow_core::id::{DatasetName, Epoch, Layer, RunId, Table};
 use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
 
 use crate::runtime;
@@ -193,6 +193,27 @@ pub struct TableArgs {
     /// One window: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM, by the clock of the contract's zone
     #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
     pub window: PartitionWindow,
+}
+
+/// One window of one output table, for operations on what is published.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArgs {
+    /// Dataset
+    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
+    pub dataset: DatasetName,
+    /// Layer: clean or curated
+    #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER", hide_env_values = true)]
+    pub layer: Layer,
+    /// Window
+    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
+    pub window: PartitionWindow,
+}
+
+impl OutputArgs {
+    /// The table.
+    pub fn table(&self) -> Table {
+        Table::new(self.layer, self.dataset.clone())
+    }
 }
 
 /// Which layer and epoch a gate verb acts on.

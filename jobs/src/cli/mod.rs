@@ -12,7 +12,9 @@ use serde_json::json;
 use windrow_core::ErrorKind;
 
 pub(crate) use args::parse_epoch;
-pub use args::{Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputFormat, TableArgs, WindowArgs, default_concurrency};
+pub use args::{
+    Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputArgs, OutputFormat, TableArgs, WindowArgs, default_concurrency,
+};
 
 use crate::report::{RESULT_SCHEMA, Reporter, error_json};
 use crate::{cmd, runtime};

@@ -1,12 +1,10 @@
 //! `windrow reconcile`: brings every view to what the ledger says. Heals what a kill left behind.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
+use windrow_core::Result;
 use windrow_core::id::DatasetName;
 use windrow_core::ledger::Reason;
-use windrow_core::{PartitionWindow, Result};
-use windrow_lake::{LakeTable, Reconciled, ViewChange, ViewKind, Views};
+use windrow_lake::{LakeTable, Reconciled, ViewChange, Views};
 
 use crate::cli::Common;
 use crate::config::View;
@@ -82,20 +80,7 @@ fn reconcile(session: &Session<'_>, table: &LakeTable) -> Result<Vec<Reconciled>
     let base = session.base_uri();
     let manifest = session.keeps(View::Symlink).then_some(base.as_str());
     let views = Views { live: session.keeps(View::Live), manifest, catalog: None };
-    let mut reconciled = session.runtime.block_on(table.reconcile(&views))?;
-    let windows: BTreeSet<PartitionWindow> = reconciled.iter().map(|view| view.window).collect();
-    for window in windows {
-        let is_told =
-            |key: &String| reconciled.iter().any(|view| matches!(&view.change, ViewChange::Foreign(told) if told == key));
-        let foreign = session.runtime.block_on(table.foreign_in_live_view(&window))?;
-        let foreign: Vec<String> = foreign.into_iter().filter(|key| !is_told(key)).collect();
-        reconciled.extend(foreign.into_iter().map(|key| Reconciled {
-            window,
-            view: ViewKind::Live,
-            change: ViewChange::Foreign(key),
-        }));
-    }
-    Ok(reconciled)
+    session.runtime.block_on(table.reconcile(&views))
 }
 
 fn line(session: &Session<'_>, found: &Found) -> String {

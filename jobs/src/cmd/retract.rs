@@ -1,11 +1,10 @@
 //! `windrow retract`: takes a published window back. Its files and history stay; readers see no such window.
 
 use serde_json::json;
-use windrow_core::id::{DatasetName, Layer, Table};
+use windrow_core::Result;
 use windrow_core::ledger::Reason;
-use windrow_core::{PartitionWindow, Result};
 
-use crate::cli::Common;
+use crate::cli::{Common, OutputArgs};
 use crate::report::{RESULT_SCHEMA, Reporter};
 use crate::session::Session;
 use crate::stage::{publish, staging};
@@ -17,15 +16,8 @@ use crate::stage::{publish, staging};
 
 The next run of the window, or `windrow rollback`, publishes it again.")]
 pub struct Args {
-    /// Dataset
-    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
-    dataset: DatasetName,
-    /// Layer: clean or curated
-    #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER", hide_env_values = true)]
-    layer: Layer,
-    /// Window
-    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
-    window: PartitionWindow,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -36,7 +28,7 @@ pub struct Args {
 /// `Usage` for a raw table, else what the store says.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Retract, false)?;
-    let (table, window) = (Table::new(args.layer, args.dataset.clone()), &args.window);
+    let (table, window) = (args.output.table(), &args.output.window);
     let contract = session.project.contract_at(&table, window)?;
     let head = match session.table(&table)? {
         Some(lake_table) => session.runtime.block_on(lake_table.resolve(window))?,
@@ -64,8 +56,8 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let result = json!({
         "schema": RESULT_SCHEMA,
         "verb": "retract",
-        "dataset": args.dataset.as_str(),
-        "layer": args.layer.as_str(),
+        "dataset": table.dataset.as_str(),
+        "layer": table.layer.as_str(),
         "window": window.to_string(),
         "run_id": session.run_id.as_str(),
         "status": status,

@@ -1,12 +1,12 @@
 //! `windrow rollback`: an older published version becomes the head again, as a new epoch that passes the gate.
 
 use serde_json::json;
-use windrow_core::id::{DatasetName, Epoch, Layer, Table};
+use windrow_core::id::{Epoch, Table};
 use windrow_core::ledger::{Decision, Reason};
 use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
 use windrow_lake::LakeTable;
 
-use crate::cli::{Common, parse_epoch};
+use crate::cli::{Common, OutputArgs, parse_epoch};
 use crate::report::{RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::{gate, publish, staging, walk};
@@ -20,15 +20,8 @@ use crate::stage::{gate, publish, staging, walk};
 The old files are copied and checked as today's contract says. A later run of the window replaces the rollback when its raw files,
 contract or program differ: `windrow plan` tells. Tables made from this one keep what they have until they are run again.")]
 pub struct Args {
-    /// Dataset
-    #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
-    dataset: DatasetName,
-    /// Layer: clean or curated
-    #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER", hide_env_values = true)]
-    layer: Layer,
-    /// Window
-    #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
-    window: PartitionWindow,
+    #[command(flatten)]
+    output: OutputArgs,
     /// Epoch to go back to [default: the version before the head, or the last one of a retracted window]
     #[arg(long, value_name = "N", env = "WINDROW_TO_EPOCH", hide_env_values = true, value_parser = parse_epoch)]
     to_epoch: Option<Epoch>,
@@ -43,7 +36,7 @@ pub struct Args {
 /// what the store says. The head changes only when all of it succeeded.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Rollback, false)?;
-    let (table, window) = (Table::new(args.layer, args.dataset.clone()), &args.window);
+    let (table, window) = (args.output.table(), &args.output.window);
     session.project.contract_at(&table, window)?;
     let lake_table = session.table(&table)?.ok_or_else(|| never_published(&table, window))?;
     let head = session.runtime.block_on(lake_table.resolve(window))?.map(|head| head.epoch);
@@ -73,8 +66,8 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let result = json!({
         "schema": RESULT_SCHEMA,
         "verb": "rollback",
-        "dataset": args.dataset.as_str(),
-        "layer": args.layer.as_str(),
+        "dataset": table.dataset.as_str(),
+        "layer": table.layer.as_str(),
         "window": window.to_string(),
         "run_id": session.run_id.as_str(),
         "status": "published",

@@ -370,6 +370,13 @@ pub fn view_prefix(table: &Table) -> String {
     format!("{}/{}/", table.layer, table.dataset)
 }
 
+/// The window in whose folder of the live view a key stands, whatever its name; `None` for a key elsewhere.
+pub fn live_view_window(table: &Table, column: &PartitionColumn, key: &str) -> Option<PartitionWindow> {
+    let (partition, _) = key.strip_prefix(&view_prefix(table))?.split_once('/')?;
+    let (found, window) = parse_partition(partition)?;
+    (found == *column).then_some(window)
+}
+
 /// Refuses a table that is not ours to write.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ pub enum ViewChange {
     Set(Epoch),
     /// It is removed: the window is not published, or the live view has several files to show.
     Removed,
-    /// It belongs to a window that has no ledger; it is left alone.
+    /// It belongs to a window that has no ledger, or is no view at all; it is left alone.
     Foreign(String),
     /// It could not be set; other views and windows are not affected.
     Failed(Error),
@@ -79,8 +79,8 @@ pub struct Reconciled {
 impl LakeTable {
     /// Brings the views of every window to their heads, window by window. What fails is in the result, beside the rest.
     ///
-    /// Views of windows that have no ledger are reported as foreign. A catalog is not asked for those: it is only ever
-    /// asked about a window.
+    /// Views of windows that have no ledger are reported as foreign, and so is whatever else lies in a folder of the live
+    /// view, kept or not: who reads the folder reads it. A catalog is only ever asked about windows of the ledger.
     ///
     /// # Errors
     /// `Misconfigured` for a base without a scheme, else what the store says when it lists the ledger or the views.
@@ -93,8 +93,8 @@ impl LakeTable {
         for window in &windows {
             reconciled.extend(self.reconcile_window(window, views).await?);
         }
-        for (window, view, key) in listed {
-            if windows.binary_search(&window).is_err() {
+        for Listed { window, view, key, is_view } in listed {
+            if !is_view || windows.binary_search(&window).is_err() {
                 reconciled.push(Reconciled { window, view, change: ViewChange::Foreign(key) });
             }
         }
@@ -122,24 +122,34 @@ impl LakeTable {
         Ok(reconciled)
     }
 
-    /// The views that are there, whether their windows have a ledger or not.
-    async fn listed_views(&self, views: &Views<'_>) -> Result<Vec<(PartitionWindow, ViewKind, String)>> {
-        let mut folders = Vec::new();
-        folders.extend(views.live.then(|| layout::view_prefix(self.name())));
-        folders.extend(views.manifest.map(|_| layout::symlink_prefix(self.name())));
+    /// What lies where views are, whether it is one or not and whether its window has a ledger or not.
+    async fn listed_views(&self, views: &Views<'_>) -> Result<Vec<Listed>> {
         let mut found = Vec::new();
-        for folder in folders {
-            for object in self.lake().list(&folder).await? {
+        for object in self.lake().list(&layout::view_prefix(self.name())).await? {
+            let key = object.location.to_string();
+            if let Some(window) = layout::live_view_window(self.name(), self.column(), &key) {
+                let is_view = matches!(Key::parse(&key), Some(Key::LiveView(..)));
+                found.push(Listed { window, view: ViewKind::Live, key, is_view });
+            }
+        }
+        if views.manifest.is_some() {
+            for object in self.lake().list(&layout::symlink_prefix(self.name())).await? {
                 let key = object.location.to_string();
-                match Key::parse(&key) {
-                    Some(Key::LiveView(_, _, window)) => found.push((window, ViewKind::Live, key)),
-                    Some(Key::SymlinkManifest(_, _, window)) => found.push((window, ViewKind::Manifest, key)),
-                    _ => {}
+                if let Some(Key::SymlinkManifest(_, _, window)) = Key::parse(&key) {
+                    found.push(Listed { window, view: ViewKind::Manifest, key, is_view: true });
                 }
             }
         }
         Ok(found)
     }
+}
+
+/// A key where views are.
+struct Listed {
+    window: PartitionWindow,
+    view: ViewKind,
+    key: String,
+    is_view: bool,
 }
 
 impl Views<'_> {

@@ -62,6 +62,19 @@ impl Fault {
     /// The faults that the actor survives and that ask nothing of the test around it.
     pub(crate) const ANSWERED: [Fault; 4] = [Fault::Refused, Fault::ReplyLost, Fault::CutOff, Fault::CutOffAfter];
 
+    /// Strikes each operation with each of [`Fault::ANSWERED`] until `survives` says that there is no such operation; returns
+    /// how many there are.
+    pub(crate) async fn at_every_operation(survives: impl AsyncFn(usize, Fault) -> bool) -> usize {
+        let mut operations = 0;
+        while survives(operations, Fault::ANSWERED[0]).await {
+            for fault in &Fault::ANSWERED[1..] {
+                survives(operations, *fault).await;
+            }
+            operations += 1;
+        }
+        operations
+    }
+
     /// Tells whether the fault says something about this operation that no other fault says.
     pub(crate) fn applies_to(self, operation: &Operation) -> bool {
         match self {

@@ -420,15 +420,9 @@ async fn a_refused_delete_leaves_a_report_of_what_was_done() {
 }
 
 async fn every_fault_is_survived(backend: Backend) {
-    let mut operations = 0;
-    while survives(backend, operations, Fault::ANSWERED[0]).await {
-        for fault in &Fault::ANSWERED[1..] {
-            survives(backend, operations, *fault).await;
-        }
-        operations += 1;
-    }
-    println!("{backend:?}: gc survives {} faults at each of {operations} operations", Fault::ANSWERED.len());
-    assert!(operations > 20);
+    let struck = Fault::at_every_operation(async |operation, fault| survives(backend, operation, fault).await).await;
+    println!("{backend:?}: gc survives {} faults at each of {struck} operations", Fault::ANSWERED.len());
+    assert!(struck > 20);
 }
 
 #[tokio::test]

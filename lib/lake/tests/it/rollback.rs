@@ -182,15 +182,9 @@ async fn survives(backend: Backend, operation: usize, fault: Fault) -> bool {
 }
 
 async fn every_fault_is_survived(backend: Backend) {
-    let mut operations = 0;
-    while survives(backend, operations, Fault::ANSWERED[0]).await {
-        for fault in &Fault::ANSWERED[1..] {
-            survives(backend, operations, *fault).await;
-        }
-        operations += 1;
-    }
-    println!("{backend:?}: rollback survives {} faults at each of {operations} operations", Fault::ANSWERED.len());
-    assert!(operations > 15);
+    let struck = Fault::at_every_operation(async |operation, fault| survives(backend, operation, fault).await).await;
+    println!("{backend:?}: rollback survives {} faults at each of {struck} operations", Fault::ANSWERED.len());
+    assert!(struck > 15);
 }
 
 #[tokio::test]
