@@ -13,7 +13,8 @@ use windrow_core::ErrorKind;
 
 pub(crate) use args::parse_epoch;
 pub use args::{
-    Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputArgs, OutputFormat, TableArgs, WindowArgs, default_concurrency,
+    Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputArgs, OutputFormat, TableArgs, TripArgs, TripReason, WindowArgs,
+    default_concurrency, one_window,
 };
 
 use crate::report::{RESULT_SCHEMA, Reporter, error_json};
@@ -47,7 +48,7 @@ enum Verb {
     /// Show what run would do with each window, and why; touches nothing
     Plan(cmd::plan::Args),
     /// Tell whether a window's raw files are all there and have the declared shape
-    CheckInput(cmd::stage::CheckInputArgs),
+    CheckInput(cmd::check_input::Args),
     /// Read, validate and shape a window's raw files into a staged clean output
     RawToClean(cmd::stage::RawToCleanArgs),
     /// Compute a window's curated output from published tables, staged
@@ -169,7 +170,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Demo(args) => cmd::demo::run(args, &reporter),
         Verb::Run(args) => cmd::run::run(args, &reporter),
         Verb::Plan(args) => cmd::plan::run(args, &reporter),
-        Verb::CheckInput(args) => cmd::stage::check_input(args, &reporter),
+        Verb::CheckInput(args) => cmd::check_input::run(args, &reporter),
         Verb::RawToClean(args) => cmd::stage::raw_to_clean(args, &reporter),
         Verb::CleanToCurated(args) => cmd::stage::clean_to_curated(args, &reporter),
         Verb::Check(args) => cmd::stage::check(args, &reporter),

@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+pub mod check_input;
 pub mod contract;
 pub mod demo;
 pub mod explain;

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use windrow_core::id::{DatasetName, Table};
-use windrow_core::ledger::{Decision, Reason};
+use windrow_core::ledger::Reason;
 use windrow_core::{PartitionWindow, Result};
 
 use crate::cli::{Common, ConcurrencyArgs, WindowArgs};
 use crate::report::Reporter;
-use crate::session::{Force, Session};
+use crate::session::Session;
 use crate::{lint, plan};
 
 use super::run::{summarise, walk_windows};
@@ -38,11 +38,9 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let mut session = Session::open(reporter, Reason::Replay, false)?;
     let tables = plan::tables(&session.project, &args.dataset)?;
     lint::require_clean(&session.project, &tables)?;
-    let failed = failed(&session, &tables)?;
-    let mut windows: Vec<PartitionWindow> = failed.iter().map(|(_, window)| *window).collect();
-    windows.sort();
-    windows.dedup();
-    session.force = Force::Only(failed);
+    // Of a window that failed in one table, those tables too that were never begun.
+    session.force_failed(&tables, &begun(&session, &tables)?)?;
+    let mut windows = session.forced_windows();
     if args.windows.is_given() {
         let target = tables.last().map(|table| session.project.contract(table)).transpose()?;
         let wanted = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
@@ -55,24 +53,13 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     summarise(&session, "replay", args.dataset.as_str(), &results, windows.len())
 }
 
-/// The tables' windows to compute again: the newest epoch was put aside or left undecided, or there is none although the
-/// window was begun in another table of the same run.
-fn failed(session: &Session<'_>, tables: &[Table]) -> Result<BTreeSet<(Table, PartitionWindow)>> {
+/// Every window that was begun in any of the tables.
+fn begun(session: &Session<'_>, tables: &[Table]) -> Result<Vec<PartitionWindow>> {
     let mut begun = BTreeSet::new();
-    let mut done = BTreeSet::new();
     for table in tables {
-        let Some(lake_table) = session.table(table)? else { continue };
-        for window in session.runtime.block_on(lake_table.history())?.into_keys() {
-            begun.insert(window);
-            // A window whose ledger cannot be read is tried, and says so itself: it must not hinder the others.
-            let states = session.runtime.block_on(lake_table.window_history(&window)).unwrap_or_default();
-            let last = states.iter().max_by_key(|state| state.epoch);
-            let decision = last.and_then(|state| state.outcome.as_ref()).map(|outcome| outcome.document().decision);
-            if matches!(decision, Some(Decision::Published | Decision::Retracted)) {
-                done.insert((table.clone(), window));
-            }
+        if let Some(lake_table) = session.table(table)? {
+            begun.extend(session.runtime.block_on(lake_table.history())?.into_keys());
         }
     }
-    let all = begun.iter().flat_map(|window| tables.iter().map(|table| (table.clone(), *window)));
-    Ok(all.filter(|one| !done.contains(one)).collect())
+    Ok(begun.into_iter().collect())
 }

@@ -8,7 +8,7 @@ use windrow_core::id::{DatasetName, Table};
 use windrow_core::ledger::Reason;
 use windrow_core::{ErrorKind, PartitionWindow, Result};
 
-use crate::cli::{Common, ConcurrencyArgs, WindowArgs};
+use crate::cli::{Common, ConcurrencyArgs, TripArgs, WindowArgs};
 use crate::report::{self, RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::publish;
@@ -31,6 +31,8 @@ pub struct Args {
     #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub force: bool,
     #[command(flatten)]
+    pub(crate) trip: TripArgs,
+    #[command(flatten)]
     pub(crate) concurrency: ConcurrencyArgs,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -41,11 +43,12 @@ pub struct Args {
 /// # Errors
 /// `Usage` and `Misconfigured` before any window is touched.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Schedule, args.force)?;
+    let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let tables = plan::tables(&session.project, &args.dataset)?;
     let target = tables.last().map(|table| session.project.contract(table)).transpose()?;
     let windows = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
     lint::require_clean(&session.project, &tables)?;
+    session.force_failed(&tables, &windows)?;
     let results = walk_windows(&session, &tables, &windows, args.concurrency.windows());
     summarise(&session, "run", args.dataset.as_str(), &results, windows.len())
 }
