@@ -11,7 +11,9 @@ use windrow_core::contract::{self, TransformKind};
 use windrow_core::gate::{Check, Metric, Number, Severity, Threshold};
 use windrow_core::id::{DatasetName, Layer, Table};
 use windrow_core::profile::Profile;
-use windrow_core::{Code, Contract, Diagnostic, Error, ErrorKind, PartitionWindow, Place, Result, WindowChoice, canonical, suggest, yaml};
+use windrow_core::{
+    Code, Contract, Diagnostic, Error, ErrorKind, PartitionWindow, Place, Result, WindowChoice, canonical, suggest, yaml,
+};
 
 use crate::cli::one_window;
 use crate::config::{self, Config};

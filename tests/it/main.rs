@@ -17,6 +17,8 @@ mod kill;
 #[cfg(test)]
 mod operate;
 #[cfg(test)]
+mod orchestrated;
+#[cfg(test)]
 mod parquet_files;
 #[cfg(test)]
 mod storm;

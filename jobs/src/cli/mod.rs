@@ -57,7 +57,7 @@ enum Verb {
     Check(cmd::stage::CheckArgs),
     /// Publish a staged output that passed the gate
     Publish(cmd::stage::PublishArgs),
-    /// List quarantined windows and show their evidence
+    /// List quarantined windows, show their evidence, close a failed run
     Quarantine(cmd::quarantine::Args),
     /// Run quarantined and failed windows again
     Replay(cmd::replay::Args),

@@ -114,7 +114,8 @@ fn require_all(window: &PartitionWindow, found: Found) -> Result<Vec<(Table, Dis
 }
 
 fn fields(tables: &[Table], sources: &[String], found: &[(Table, Discovery)]) -> Value {
-    let names = |layer| tables.iter().filter(|table| table.layer == layer).map(|table| table.dataset.as_str()).collect::<Vec<_>>();
+    let names =
+        |layer| tables.iter().filter(|table| table.layer == layer).map(|table| table.dataset.as_str()).collect::<Vec<_>>();
     let mut files = Map::new();
     for (table, discovery) in found {
         let listed = discovery.inputs.iter().map(|file| json!({"key": file.key, "size": file.size, "etag": file.etag}));

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod gc;
 pub mod plan;
 pub mod quarantine;
+mod quarantine_close;
 pub mod reconcile;
 pub mod replay;
 pub mod retract;

@@ -193,7 +193,14 @@ fn refused(session: &Session<'_>, table: &Table, window: &PartitionWindow, epoch
 }
 
 /// Prints what a verb did to one table of one window.
-pub(super) fn finish(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWindow, fields: Value, text: &str) -> Result<u8> {
+pub(super) fn finish(
+    session: &Session<'_>,
+    verb: &str,
+    table: &Table,
+    window: &PartitionWindow,
+    fields: Value,
+    text: &str,
+) -> Result<u8> {
     let mut result = json!({
         "schema": RESULT_SCHEMA,
         "verb": verb,

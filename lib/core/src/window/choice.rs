@@ -56,10 +56,9 @@ impl FromStr for WindowChoice {
     /// Reads a window's name, or `last@` and an RFC 3339 instant with `Z` or an offset.
     fn from_str(text: &str) -> Result<Self> {
         let Some(instant) = text.strip_prefix(LAST_AT) else {
-            return text
-                .parse()
-                .map(WindowChoice::Named)
-                .map_err(|error: Error| Error::new(error.kind(), format!("{}; or {LAST_AT}2024-09-09T02:00:00Z", error.message())));
+            return text.parse().map(WindowChoice::Named).map_err(|error: Error| {
+                Error::new(error.kind(), format!("{}; or {LAST_AT}2024-09-09T02:00:00Z", error.message()))
+            });
         };
         instant.parse().map(WindowChoice::LastAt).map_err(|_| {
             let shown: String = text.chars().take(60).collect();
