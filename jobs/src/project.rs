@@ -11,11 +11,8 @@ use windrow_core::contract::{self, TransformKind};
 use windrow_core::gate::{Check, Metric, Number, Severity, Threshold};
 use windrow_core::id::{DatasetName, Layer, Table};
 use windrow_core::profile::Profile;
-use windrow_core::{
-    Code, Contract, Diagnostic, Error, ErrorKind, PartitionWindow, Place, Result, WindowChoice, canonical, suggest, yaml,
-};
+use windrow_core::{Code, Contract, Diagnostic, Error, ErrorKind, PartitionWindow, Place, Result, canonical, suggest, yaml};
 
-use crate::cli::one_window;
 use crate::config::{self, Config};
 
 /// A loaded project.
@@ -123,15 +120,6 @@ impl Project {
         }
         let message = format!("`{window}` names one {}, the contract's windows are {}s", window.grain(), rule.grain);
         Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", rule.place)))
-    }
-
-    /// The contract of a table, and the window of it that is meant.
-    ///
-    /// # Errors
-    /// As [`Project::contract_at`].
-    pub fn contract_and_window(&self, table: &Table, choice: WindowChoice) -> Result<(&Contract, PartitionWindow)> {
-        let contract = self.contract(table)?;
-        Ok((contract, one_window(choice, &contract.window)?))
     }
 
     /// The contract of a dataset in a layer, if there is one.

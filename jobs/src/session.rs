@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use windrow_core::layout::PartitionColumn;
 use windrow_core::ledger::{CodeVersion, Reason};
-use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table};
+use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table, WindowChoice};
 use windrow_lake::{Lake, LakeTable};
 
-use crate::cli::TripArgs;
+use crate::cli::{TripArgs, one_window};
 use crate::config::View;
 use crate::lake;
 use crate::project::{self, Project};
@@ -96,6 +96,14 @@ impl<'r> Session<'r> {
         }
         self.force = Force::Only(failed);
         Ok(())
+    }
+
+    /// The window of a table that is meant.
+    ///
+    /// # Errors
+    /// `Misconfigured` when the table has no contract, `Usage` for a window of another grain.
+    pub fn window(&self, table: &Table, choice: WindowChoice) -> Result<PartitionWindow> {
+        one_window(choice, &self.project.contract(table)?.window)
     }
 
     /// Opens a table for writing, and creates it when it is new.

@@ -21,6 +21,12 @@ mod orchestrated;
 #[cfg(test)]
 mod parquet_files;
 #[cfg(test)]
+mod replay_queue;
+#[cfg(test)]
+mod sla;
+#[cfg(test)]
+mod sqs;
+#[cfg(test)]
 mod storm;
 #[cfg(test)]
 mod support;

@@ -47,7 +47,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?.on_trip(&args.trip);
     let tables = plan::tables(&session.project, &args.table.dataset)?;
     let target = tables.last().ok_or_else(|| Error::internal("a dataset without any table"))?;
-    let (_, window) = session.project.contract_and_window(target, args.table.window)?;
+    let window = session.window(target, args.table.window)?;
     let raws = raw_contracts(&session, &tables)?;
     let mut found = Found::default();
     for raw in &raws {

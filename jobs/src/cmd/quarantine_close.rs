@@ -40,7 +40,7 @@ pub(super) fn run(session: &Session<'_>, dataset: &DatasetName, choice: WindowCh
     })?;
     let tables = plan::tables(&session.project, dataset)?;
     let target = tables.last().ok_or_else(|| Error::internal("a dataset without any table"))?;
-    let (_, window) = session.project.contract_and_window(target, choice)?;
+    let window = session.window(target, choice)?;
     let (mut closed, mut evidence) = (Vec::new(), Vec::new());
     for table in &tables {
         let Some(lake_table) = session.table(table)? else { continue };

@@ -78,7 +78,7 @@ pub struct PublishArgs {
 pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
     let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let table = Table::new(Layer::Clean, args.table.dataset.clone());
-    let (_, window) = session.project.contract_and_window(&table, args.table.window)?;
+    let window = session.window(&table, args.table.window)?;
     lint::require_clean(&session.project, std::slice::from_ref(&table))?;
     session.force_failed(std::slice::from_ref(&table), &[window])?;
     let stage = clean::raw_to_clean(&session, session.project.contract(&table)?, &window)?;
@@ -92,7 +92,7 @@ pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
 pub fn clean_to_curated(args: &CleanToCuratedArgs, reporter: &Reporter) -> Result<u8> {
     let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let table = Table::new(Layer::Curated, args.table.dataset.clone());
-    let (_, window) = session.project.contract_and_window(&table, args.table.window)?;
+    let window = session.window(&table, args.table.window)?;
     lint::require_clean(&session.project, std::slice::from_ref(&table))?;
     session.force_failed(std::slice::from_ref(&table), &[window])?;
     let stage = curated::clean_to_curated(&session, session.project.contract(&table)?, &window)?;
@@ -138,7 +138,7 @@ fn gate_table(table: &TableArgs, epoch: &EpochArgs) -> Table {
 pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?.on_trip(&args.trip);
     let table = gate_table(&args.table, &args.epoch);
-    let (_, window) = &session.project.contract_and_window(&table, args.table.window)?;
+    let window = &session.window(&table, args.table.window)?;
     let (epoch, answer) = gate::check(&session, &table, window, args.epoch.epoch)?;
     let failed: Vec<_> = answer.checks.iter().filter(|check| !check.passed).map(evidence::gate_finding).collect();
     reporter.findings(&failed);
@@ -160,7 +160,7 @@ pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
 pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?.on_trip(&args.trip);
     let table = gate_table(&args.table, &args.epoch);
-    let (_, window) = &session.project.contract_and_window(&table, args.table.window)?;
+    let window = &session.window(&table, args.table.window)?;
     let published = match publish::publish(&session, &table, window, args.epoch.epoch) {
         Err(error) if error.kind() == ErrorKind::QualityFailed => {
             return Err(refused(&session, &table, window, args.epoch.epoch)?);
