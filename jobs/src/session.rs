@@ -57,6 +57,7 @@ impl<'r> Session<'r> {
         reporter.probe_result_uri()?;
         let root = project::find_root(common.project.as_deref(), &runtime::current_dir()?)?;
         let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
+        reporter.refuse_result_in(&project.root, &project.config.lake)?;
         let told = reporter.clone();
         let runtime = Runtime::start(Arc::new(move || {
             let _ = told.fail(&runtime::stopped());

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arena;
 #[cfg(test)]
+mod callback;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod cli;
@@ -16,6 +18,8 @@ mod gate;
 mod kill;
 #[cfg(test)]
 mod operate;
+#[cfg(test)]
+mod orchestrator;
 #[cfg(test)]
 mod parquet_files;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::report::{self, RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::publish;
 use crate::stage::walk::{self, Status, TableResult};
-use crate::{lint, plan};
+use crate::{alert, lint, plan};
 
 /// Arguments of `windrow run`.
 #[derive(Debug, clap::Args)]
@@ -230,6 +230,8 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
         .map(|table| table.rows_out)
         .sum();
     let first = results.iter().find_map(WindowResult::failure).and_then(|table| table.failure.as_ref());
+    let failures = results.iter().filter(|result| result.failure().is_some()).count();
+    let alert = first.map(|error| alert::and_more(&session.reporter.alert(error), failures - 1));
     let code = first.map_or(0, |error| error.kind().exit_code());
     let seconds = session.runtime.elapsed().as_secs_f64();
     let run_id = &session.run_id;
@@ -244,6 +246,7 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
         "status": if code == 0 { "ok" } else { "failed" },
         "exit_code": code,
         "error": first.map(report::error_json),
+        "alert": alert,
         "counts": {"ok": ok, "skip": skip, "quarantined": quarantined, "fail": failed, "left": left, "rows": rows},
         "milliseconds": (seconds * 1000.0).round(),
         "windows": results,
