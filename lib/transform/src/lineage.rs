@@ -125,9 +125,7 @@ fn factor_relation(factor: &TableFactor, known: &Known) -> Option<(String, Optio
             let relation = known.get(&table).cloned().flatten();
             Some((named(alias, Some(table))?, relation))
         }
-        TableFactor::Derived { subquery, alias, lateral: false, .. } => {
-            Some((named(alias, None)?, relation_of(subquery, known)))
-        }
+        TableFactor::Derived { subquery, alias, lateral: false, .. } => Some((named(alias, None)?, relation_of(subquery, known))),
         _ => None,
     }
 }
@@ -191,7 +189,19 @@ fn has_subquery(expr: &Expr) -> bool {
 
 /// The functions that compute one value of several rows.
 const AGGREGATES: [&str; 13] = [
-    "sum", "count", "min", "max", "avg", "first", "last", "median", "stddev", "variance", "quantile_cont", "quantile_disc", "corr",
+    "sum",
+    "count",
+    "min",
+    "max",
+    "avg",
+    "first",
+    "last",
+    "median",
+    "stddev",
+    "variance",
+    "quantile_cont",
+    "quantile_disc",
+    "corr",
 ];
 
 fn has_aggregate(expr: &Expr) -> bool {
@@ -229,11 +239,7 @@ mod tests {
             FROM t LEFT JOIN clean_stores AS s ON t.store = s.store";
         assert_eq!(
             found(sql),
-            [
-                "euros=clean_orders.cents:Aggregation",
-                "name=clean_stores.name:Identity",
-                "store=clean_orders.store:Identity"
-            ]
+            ["euros=clean_orders.cents:Aggregation", "name=clean_stores.name:Identity", "store=clean_orders.store:Identity"]
         );
     }
 
