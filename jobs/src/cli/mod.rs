@@ -13,7 +13,8 @@ use windrow_core::ErrorKind;
 
 pub(crate) use args::parse_epoch;
 pub use args::{
-    Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputArgs, OutputFormat, TableArgs, WindowArgs, default_concurrency,
+    Common, ConcurrencyArgs, EpochArgs, LineageTo, LogFormat, Metrics, OutputArgs, OutputFormat, TableArgs, WindowArgs,
+    default_concurrency,
 };
 
 use crate::report::{RESULT_SCHEMA, Reporter, error_json};

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 use windrow_core::ledger::Reason;
-use windrow_core::{Epoch, Error, ErrorKind, Layer, PartitionWindow, Result, Table};
+use windrow_core::{Contract, Epoch, Error, ErrorKind, Layer, PartitionWindow, Result, Table};
+use windrow_lake::Discovery;
 
 use crate::cli::{Common, EpochArgs, TableArgs};
 use crate::lint;
+use crate::observe::{self, Facts, Subject};
 use crate::report::{RESULT_SCHEMA, Reporter, bytes, count};
 use crate::session::Session;
 use crate::stage::staging::Stage;
@@ -80,20 +82,29 @@ pub struct PublishArgs {
 pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let window = &args.table.window;
-    let raw = session.project.contract_at(&Table::new(Layer::Raw, args.table.dataset.clone()), window)?;
-    let found = input::discover(&session, raw, window)?;
-    let report = input::check_headers(&session, raw, &found.inputs)?;
-    if !report.is_empty() {
-        let findings = evidence::findings(&session, &report, 0, "");
-        let message = count(report.total(), "finding");
-        return Err(Error::new(report.kind().unwrap_or(ErrorKind::SchemaMismatch), message).with_diagnostics(findings));
-    }
+    let table = Table::new(Layer::Raw, args.table.dataset.clone());
+    let subject = Subject { verb: "check-input", table: &table, window, is_called: true };
+    let (raw, found) =
+        observe::stage(&session, subject, || declared_input(&session, &table, window), |(_, found)| Facts::found(found))?;
     let size: u64 = found.inputs.iter().map(|file| file.size).sum();
     let text = format!("{} {window}: {} {} as declared", raw.table, count(found.inputs.len() as u64, "file"), bytes(size));
     let files: Vec<Value> =
         found.inputs.iter().map(|file| json!({"key": file.key, "size": file.size, "etag": file.etag})).collect();
     let fields = json!({"files": files, "bytes": size, "hidden": found.hidden});
     finish(&session, "check-input", &raw.table, window, fields, &text)
+}
+
+/// The raw contract and the window's files, all there and as declared.
+fn declared_input<'s>(session: &'s Session<'_>, table: &Table, window: &PartitionWindow) -> Result<(&'s Contract, Discovery)> {
+    let raw = session.project.contract_at(table, window)?;
+    let found = input::discover(session, raw, window)?;
+    let report = input::check_headers(session, raw, &found.inputs)?;
+    if report.is_empty() {
+        return Ok((raw, found));
+    }
+    let findings = evidence::findings(session, &report, 0, "");
+    let message = count(report.total(), "finding");
+    Err(Error::new(report.kind().unwrap_or(ErrorKind::SchemaMismatch), message).with_diagnostics(findings))
 }
 
 /// Stages the clean output of a window.
@@ -103,9 +114,13 @@ pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
 pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, args.force)?;
     let table = Table::new(Layer::Clean, args.table.dataset.clone());
-    let contract = session.project.contract_at(&table, &args.table.window)?;
-    lint::require_clean(&session.project, std::slice::from_ref(&table))?;
-    let stage = clean::raw_to_clean(&session, contract, &args.table.window)?;
+    let subject = Subject { verb: "raw-to-clean", table: &table, window: &args.table.window, is_called: true };
+    let work = || {
+        let contract = session.project.contract_at(&table, &args.table.window)?;
+        lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+        clean::raw_to_clean(&session, contract, &args.table.window)
+    };
+    let stage = observe::stage(&session, subject, work, Facts::staged)?;
     staged(&session, "raw-to-clean", &table, &args.table.window, &stage)
 }
 
@@ -116,9 +131,13 @@ pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
 pub fn clean_to_curated(args: &CleanToCuratedArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, args.force)?;
     let table = Table::new(Layer::Curated, args.table.dataset.clone());
-    let contract = session.project.contract_at(&table, &args.table.window)?;
-    lint::require_clean(&session.project, std::slice::from_ref(&table))?;
-    let stage = curated::clean_to_curated(&session, contract, &args.table.window)?;
+    let subject = Subject { verb: "clean-to-curated", table: &table, window: &args.table.window, is_called: true };
+    let work = || {
+        let contract = session.project.contract_at(&table, &args.table.window)?;
+        lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+        curated::clean_to_curated(&session, contract, &args.table.window)
+    };
+    let stage = observe::stage(&session, subject, work, Facts::staged)?;
     staged(&session, "clean-to-curated", &table, &args.table.window, &stage)
 }
 
@@ -161,8 +180,12 @@ fn gate_table(table: &TableArgs, epoch: &EpochArgs) -> Table {
 pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
-    session.project.contract_at(&table, window)?;
-    let (epoch, answer) = gate::check(&session, &table, window, args.epoch.epoch)?;
+    let subject = Subject { verb: "check", table: &table, window, is_called: true };
+    let work = || {
+        session.project.contract_at(&table, window)?;
+        gate::check(&session, &table, window, args.epoch.epoch)
+    };
+    let (epoch, answer) = observe::stage(&session, subject, work, |(epoch, answer)| Facts::gate(*epoch, answer))?;
     let failed: Vec<_> = answer.checks.iter().filter(|check| !check.passed).map(evidence::gate_finding).collect();
     reporter.findings(&failed);
     let word = if gate::passed(&answer) { "PASS" } else { "FAIL" };
@@ -183,13 +206,15 @@ pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
 pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
-    session.project.contract_at(&table, window)?;
-    let published = match publish::publish(&session, &table, window, args.epoch.epoch) {
-        Err(error) if error.kind() == ErrorKind::QualityFailed => {
-            return Err(refused(&session, &table, window, args.epoch.epoch)?);
+    let subject = Subject { verb: "publish", table: &table, window, is_called: true };
+    let work = || {
+        session.project.contract_at(&table, window)?;
+        match publish::publish(&session, &table, window, args.epoch.epoch) {
+            Err(error) if error.kind() == ErrorKind::QualityFailed => Err(refused(&session, &table, window, args.epoch.epoch)?),
+            published => published,
         }
-        published => published?,
     };
+    let published = observe::stage(&session, subject, work, Facts::published)?;
     let view = published.view.as_deref().map(|key| session.shown(key));
     let superseded = published.head > published.epoch;
     let text = if superseded {
