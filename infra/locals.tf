@@ -28,7 +28,7 @@ locals {
     check            = { cpu = 1024, memory = 4096 }
     publish          = { cpu = 1024, memory = 4096 }
     quarantine       = { cpu = 256, memory = 512 }
-    plan             = { cpu = 256, memory = 1024 }
+    plan             = { cpu = 512, memory = 2048 }
     sla              = { cpu = 256, memory = 512 }
     run              = { cpu = 1024, memory = 4096 }
     gc               = { cpu = 256, memory = 1024 }

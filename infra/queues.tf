@@ -62,8 +62,11 @@ resource "aws_pipes_pipe" "replay" {
   }
 
   target_parameters {
-    # The machine takes an array of message bodies.
-    input_template = "<$.body>"
+    # The machine takes an array of these, one for each message. The state machine of a window writes all four; a body as a
+    # whole (<$.body>) is said to arrive as text.
+    input_template = <<-JSON
+      {"dataset": "<$.body.dataset>", "window": "<$.body.window>", "profile": "<$.body.profile>", "lake": "<$.body.lake>"}
+    JSON
 
     step_function_state_machine_parameters {
       invocation_type = "FIRE_AND_FORGET"

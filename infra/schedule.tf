@@ -41,7 +41,7 @@ resource "aws_scheduler_schedule_group" "this" {
 resource "aws_scheduler_schedule" "dataset" {
   for_each = local.schedules
 
-  name                         = replace(each.key, "_", "-")
+  name                         = each.key
   group_name                   = aws_scheduler_schedule_group.this.name
   schedule_expression          = each.value.at
   schedule_expression_timezone = each.value.zone

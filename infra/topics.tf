@@ -27,7 +27,6 @@ resource "aws_kms_key" "alerts" {
         Principal = { Service = local.alert_services }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
-        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
       },
     ]
   })
@@ -45,12 +44,20 @@ resource "aws_sns_topic_policy" "alerts" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "PublishFromThisAccount"
+        Sid       = "PublishAlarms"
         Effect    = "Allow"
-        Principal = { Service = local.alert_services }
+        Principal = { Service = "cloudwatch.amazonaws.com" }
         Action    = "sns:Publish"
         Resource  = local.topic_arn
         Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      },
+      {
+        # Without a condition, as AWS's own constructs do: rules are not documented to send one to topics.
+        Sid       = "PublishEvents"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sns:Publish"
+        Resource  = local.topic_arn
       },
       {
         Sid       = "DenyPlainHttp"

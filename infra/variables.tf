@@ -211,8 +211,8 @@ variable "datasets" {
   }))
 
   validation {
-    condition     = alltrue([for name in keys(var.datasets) : can(regex("^[a-z][a-z0-9_]{0,62}$", name))])
-    error_message = "a dataset's name is lowercase letters, digits and underscores, and begins with a letter."
+    condition     = alltrue([for name in keys(var.datasets) : can(regex("^[a-z][a-z0-9_]{0,59}$", name))])
+    error_message = "a dataset's name is up to 60 lowercase letters, digits and underscores, and begins with a letter."
   }
 
   validation {

@@ -162,6 +162,17 @@ run "rights_of_state_machines" {
     error_message = "an allowed action has a wildcard"
   }
 
+  # AWS refuses a role's inline policy over 10,240 characters, and a statement about nothing.
+  assert {
+    condition = alltrue([
+      for policy in concat(values(aws_iam_role_policy.machine), values(aws_iam_role_policy.service), values(aws_iam_role_policy.task), aws_iam_role_policy.glue) :
+      length(policy.policy) < 10240 && alltrue([
+        for statement in jsondecode(policy.policy).Statement : length(try(statement.Resource, statement.NotResource)) > 0 && length(statement.Action) > 0
+      ])
+    ])
+    error_message = "a policy is too long, or has an empty statement"
+  }
+
   assert {
     condition = (
       strcontains(aws_iam_role_policy.service["pipe"].policy, "stateMachine:windrow-replay\"") &&

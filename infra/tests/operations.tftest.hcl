@@ -101,8 +101,18 @@ run "replay" {
   }
 
   assert {
-    condition     = aws_pipes_pipe.replay.target_parameters[0].input_template == "<$.body>"
-    error_message = "the machine takes message bodies, not messages"
+    condition     = toset(keys(jsondecode(aws_pipes_pipe.replay.target_parameters[0].input_template))) == toset(["dataset", "window", "profile", "lake"])
+    error_message = "the pipe does not hand over what a replay needs"
+  }
+
+  assert {
+    condition = alltrue([
+      for field in ["dataset", "window", "profile", "lake"] : alltrue([
+        for message in regexall("\"MessageBody\": *\\{[^}]*\\}", "${local.definition["window"]}${local.definition["window_sync"]}") :
+        strcontains(message, "\"${field}.$\"")
+      ])
+    ])
+    error_message = "a state machine queues less than the pipe hands over"
   }
 
   assert {
@@ -176,7 +186,7 @@ run "alarms" {
   }
 
   assert {
-    condition     = strcontains(aws_sns_topic_policy.alerts.policy, "cloudwatch.amazonaws.com") && strcontains(aws_kms_key.alerts.policy, "cloudwatch.amazonaws.com") && strcontains(aws_kms_key.alerts.policy, "events.amazonaws.com")
+    condition     = strcontains(aws_sns_topic_policy.alerts.policy, "cloudwatch.amazonaws.com") && strcontains(aws_sns_topic_policy.alerts.policy, "events.amazonaws.com") && strcontains(aws_kms_key.alerts.policy, "cloudwatch.amazonaws.com") && strcontains(aws_kms_key.alerts.policy, "events.amazonaws.com")
     error_message = "alarms or rules cannot reach the topic"
   }
 }
