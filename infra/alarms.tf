@@ -8,7 +8,7 @@
 # | did data fail its checks?                       | <dataset>-quality-failed                                |
 # | were rows refused?                              | <dataset>-rows-rejected                                 |
 # | is what readers see old?                        | <dataset>-stale                                         |
-# | did nothing succeed for a day?                  | <dataset>-no-success; silence counts as failure         |
+# | did nothing succeed for over a day?             | <dataset>-no-success; silence counts as failure         |
 # | does a window wait for a replay for long?       | replay-waiting                                          |
 # | did a message or a start get lost?              | <queue>-not-empty                                       |
 # | was a task killed?                              | rule task-killed: exit code 137, most often memory      |
@@ -54,6 +54,7 @@ locals {
       }
     },
   )
+  promised_silence = [for settings in var.datasets : settings.max_silence_hours if settings.sla != null]
   # The second form walks all stages in one task.
   last_stage = { for dataset, settings in var.datasets : dataset => settings.state_machine == "window_sync" ? "run" : "publish" }
   scheduled  = { for dataset, settings in var.datasets : dataset => settings if settings.schedule != null }
@@ -78,17 +79,17 @@ resource "aws_cloudwatch_metric_alarm" "machine" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "sla_silent" {
-  count = length([for settings in var.datasets : settings if settings.sla != null]) > 0 ? 1 : 0
+  count = length(local.promised_silence) > 0 ? 1 : 0
 
   alarm_name          = "${var.name}-sla-silent"
-  alarm_description   = "Nobody looked for a day whether datasets are there by the time they are promised"
+  alarm_description   = "Nobody looked for ${max(local.promised_silence...)} hours whether datasets are there by the time they are promised"
   namespace           = "AWS/States"
   metric_name         = "ExecutionsStarted"
   dimensions          = { StateMachineArn = local.machine_arn["sla"] }
   statistic           = "Sum"
   period              = 3600
-  evaluation_periods  = 24
-  datapoints_to_alarm = 24
+  evaluation_periods  = max(local.promised_silence...)
+  datapoints_to_alarm = max(local.promised_silence...)
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   treat_missing_data  = "breaching"
@@ -120,14 +121,14 @@ resource "aws_cloudwatch_metric_alarm" "no_success" {
   for_each = local.scheduled
 
   alarm_name          = "${var.name}-${each.key}-no-success"
-  alarm_description   = "No window of ${each.key} was published for 24 hours"
+  alarm_description   = "No window of ${each.key} was published for ${each.value.max_silence_hours} hours"
   namespace           = local.metrics_namespace
   metric_name         = "Success"
   dimensions          = { dataset = each.key, layer = each.value.layer, stage = local.last_stage[each.key] }
   statistic           = "Sum"
   period              = 3600
-  evaluation_periods  = 24
-  datapoints_to_alarm = 24
+  evaluation_periods  = each.value.max_silence_hours
+  datapoints_to_alarm = each.value.max_silence_hours
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   treat_missing_data  = "breaching"

@@ -195,7 +195,8 @@ variable "datasets" {
   description = <<-TEXT
     Datasets by name. schedule and sla are cron(...) or rate(...) of EventBridge Scheduler in their time zones; without a
     schedule a dataset is only watched. state_machine is `window`, `window_sync` for the second form with its runner `ecs` or
-    `glue`, or `orders_daily` for orders with what is computed from it.
+    `glue`, or `orders_daily` for orders with what is computed from it. max_silence_hours, at most 168, is how long nothing may
+    succeed: over a day by default, so that a run that is a little later than yesterday's is no alarm.
   TEXT
   type = map(object({
     schedule            = optional(string)
@@ -207,6 +208,7 @@ variable "datasets" {
     sla                 = optional(string)
     sla_timezone        = optional(string, "UTC")
     max_freshness_hours = optional(number, 36)
+    max_silence_hours   = optional(number, 26)
     max_rejected_rows   = optional(number, 0)
   }))
 
@@ -252,6 +254,12 @@ variable "datasets" {
   validation {
     condition     = alltrue([for dataset in var.datasets : dataset.max_freshness_hours > 0 && dataset.max_rejected_rows >= 0])
     error_message = "max_freshness_hours is over 0 and max_rejected_rows is not negative."
+  }
+
+  # An alarm looks back seven days at most.
+  validation {
+    condition     = alltrue([for dataset in var.datasets : contains(range(1, 169), dataset.max_silence_hours)])
+    error_message = "max_silence_hours is a whole number from 1 to 168."
   }
 }
 

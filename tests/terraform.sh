@@ -11,7 +11,7 @@ export TF_CLI_CONFIG_FILE=/dev/null CHECKPOINT_DISABLE=1 TF_IN_AUTOMATION=1 AWS_
 
 command -v terraform >/dev/null || { echo 'missing: terraform 1.7 or later (install it from HashiCorp)' >&2; exit 1; }
 
-places=("$HOME/.terraform.d" /usr/share /usr/local/share /usr/lib /usr/local/lib /opt)
+places=("${HOME:-/root}/.terraform.d" /usr/share /usr/local/share /usr/lib /usr/local/lib /opt)
 [ -z "${WINDROW_TF_PLUGINS:-}" ] || places=("$WINDROW_TF_PLUGINS")
 find_plugins() {
   local place found

@@ -87,10 +87,10 @@ DEFECTS = (
     Defect(
         "an alarm that takes silence for success",
         "infra/alarms.tf",
-        'stage = local.last_stage[each.key] }\n  statistic           = "Sum"\n  period              = 3600\n  evaluation_periods  = 24\n'
-        '  datapoints_to_alarm = 24\n  comparison_operator = "LessThanThreshold"\n  threshold           = 1\n  treat_missing_data  = "breaching"',
-        'stage = local.last_stage[each.key] }\n  statistic           = "Sum"\n  period              = 3600\n  evaluation_periods  = 24\n'
-        '  datapoints_to_alarm = 24\n  comparison_operator = "LessThanThreshold"\n  threshold           = 1\n  treat_missing_data  = "notBreaching"',
+        'stage = local.last_stage[each.key] }\n  statistic           = "Sum"\n  period              = 3600\n  evaluation_periods  = each.value.max_silence_hours\n'
+        '  datapoints_to_alarm = each.value.max_silence_hours\n  comparison_operator = "LessThanThreshold"\n  threshold           = 1\n  treat_missing_data  = "breaching"',
+        'stage = local.last_stage[each.key] }\n  statistic           = "Sum"\n  period              = 3600\n  evaluation_periods  = each.value.max_silence_hours\n'
+        '  datapoints_to_alarm = each.value.max_silence_hours\n  comparison_operator = "LessThanThreshold"\n  threshold           = 1\n  treat_missing_data  = "notBreaching"',
         tested_by("operations"),
         "silence is not alarmed about",
     ),

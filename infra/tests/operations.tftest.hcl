@@ -141,7 +141,7 @@ run "alarms" {
   assert {
     condition = alltrue([
       for alarm in concat(values(aws_cloudwatch_metric_alarm.no_success), aws_cloudwatch_metric_alarm.sla_silent) :
-      alarm.treat_missing_data == "breaching" && alarm.period * alarm.evaluation_periods == 86400 && alarm.comparison_operator == "LessThanThreshold"
+      alarm.treat_missing_data == "breaching" && alarm.period * alarm.evaluation_periods == 26 * 3600 && alarm.datapoints_to_alarm == alarm.evaluation_periods && alarm.comparison_operator == "LessThanThreshold"
     ])
     error_message = "silence is not alarmed about"
   }

@@ -148,3 +148,12 @@ run "logs_for_three_weeks" {
     log_retention_days = 21
   }
 }
+
+run "silence_of_a_month" {
+  command         = plan
+  expect_failures = [var.datasets]
+
+  variables {
+    datasets = { orders = { schedule = "rate(30 days)", max_silence_hours = 720 } }
+  }
+}
