@@ -33,7 +33,7 @@ locals {
     }
     quarantine = {
       read   = ["store/*", "quarantine/*"]
-      write  = [local.format, "store/*/ledger/*.outcome.json", "quarantine/*"]
+      write  = [local.format, "store/*/ledger/*.check.json", "store/*/ledger/*.outcome.json", "quarantine/*"]
       delete = []
     }
     plan = { read = ["raw/*", "store/*"], write = [], delete = [] }
@@ -56,10 +56,8 @@ locals {
   lake_statements = {
     for verb, rights in local.lake_rights : verb => concat(
       [
-        merge(
-          { Sid = "ListLake", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arn] },
-          local.lake_folder == "" ? {} : { Condition = { StringLike = { "s3:prefix" = ["${local.lake_folder}*"] } } },
-        ),
+        # Not narrowed by s3:prefix: S3 would answer 403 instead of 404 to a key that is not there, and windrow asks for such keys.
+        { Sid = "ListLake", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arn] },
         {
           Sid      = "ReadLake"
           Effect   = "Allow"

@@ -27,7 +27,7 @@ locals {
     clean-to-curated = { cpu = 1024, memory = 4096 }
     check            = { cpu = 1024, memory = 4096 }
     publish          = { cpu = 1024, memory = 4096 }
-    quarantine       = { cpu = 256, memory = 512 }
+    quarantine       = { cpu = 1024, memory = 4096 }
     plan             = { cpu = 512, memory = 2048 }
     sla              = { cpu = 256, memory = 512 }
     run              = { cpu = 1024, memory = 4096 }

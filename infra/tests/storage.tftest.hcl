@@ -111,14 +111,4 @@ run "existing_bucket" {
     condition     = output.lake_url == "s3://example-lake" && strcontains(output.bucket_policy, "arn:aws:s3:::example-lake/store/*/ledger/*")
     error_message = "a lake without a folder is addressed wrongly"
   }
-
-  # Listing the whole bucket names no prefix, so a condition on it would refuse the lake.
-  assert {
-    condition = alltrue(flatten([
-      for policy in values(aws_iam_role_policy.task) : [
-        for statement in jsondecode(policy.policy).Statement : !can(statement.Condition) if contains(statement.Action, "s3:ListBucket")
-      ]
-    ]))
-    error_message = "a role cannot list a lake that is the whole bucket"
-  }
 }

@@ -126,13 +126,25 @@ run "rights_of_tasks" {
       clean-to-curated = toset(["runs/*", "store/curated/*/format.json", "store/curated/*/ledger/*", "store/curated/*/data/*", "quarantine/curated/*"])
       check            = toset(["runs/*", "store/*/format.json", "store/*/ledger/*.check.json"])
       publish          = toset(["runs/*", "store/*/format.json", "store/*/ledger/*.check.json", "store/*/ledger/*.outcome.json", "quarantine/*", "clean/*", "curated/*", "symlink/*"])
-      quarantine       = toset(["runs/*", "store/*/format.json", "store/*/ledger/*.outcome.json", "quarantine/*"])
+      quarantine       = toset(["runs/*", "store/*/format.json", "store/*/ledger/*.check.json", "store/*/ledger/*.outcome.json", "quarantine/*"])
       plan             = toset(["runs/*"])
       sla              = toset(["runs/*"])
       run              = toset(["runs/*", "store/*/format.json", "store/*/ledger/*", "store/*/data/*", "quarantine/*", "clean/*", "curated/*", "symlink/*"])
       gc               = toset(["runs/*", "store/*/format.json", "store/*/ledger/*.outcome.json", "store/tmp/*"])
     }
     error_message = "a verb may write something else than it writes"
+  }
+
+  # S3 answers 403 instead of 404 to a key that is not there, unless the bucket can be listed without a condition.
+  assert {
+    condition = alltrue([
+      for policy in concat(values(aws_iam_role_policy.task), aws_iam_role_policy.glue) : anytrue([
+        for statement in jsondecode(policy.policy).Statement :
+        statement.Effect == "Allow" && statement.Action == ["s3:ListBucket"] && !can(statement.Condition) &&
+        try(statement.Resource, []) == ["arn:aws:s3:::example-lake"]
+      ])
+    ])
+    error_message = "a role cannot list the lake, or not tell a missing key from a forbidden one"
   }
 
   assert {
