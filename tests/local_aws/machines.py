@@ -17,7 +17,7 @@ ORCHESTRATIONS = ROOT / "orchestrations"
 REGION, ACCOUNT = "us-east-1", "123456789012"
 VERBS = ("check_input", "raw_to_clean", "clean_to_curated", "check", "publish", "quarantine", "plan", "sla", "run")
 NAMES = ("window", "window_sync", "orders_daily", "backfill", "replay", "sla")
-WAIT_FACTOR, TIMEOUT_FACTOR = 1200, 24
+WAIT_FACTOR, TIMEOUT_FACTOR = 1200, 15
 
 
 def file_of(name):
@@ -129,6 +129,18 @@ class Stack:
                 if not messages:
                     return list(self.received[queue])
 
+    def queue(self, name, message):
+        """A queue of its own that holds one message."""
+        url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        self.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(message))
+        return f"{self.endpoint}/{ACCOUNT}/{name}"
+
+    def waiting(self, url):
+        """How many messages a queue holds, seen or not."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
     def alerts(self, *words):
         """Alerts that hold all the words."""
         return [alert for alert in self.drain("alert") if all(word in alert["Message"] for word in words)]
@@ -159,3 +171,9 @@ class Execution:
         """What states of this name gave."""
         details = [event.get("stateExitedEventDetails") for event in self.events()]
         return [json.loads(detail["output"]) for detail in details if detail and detail["name"] == name]
+
+    def failures(self):
+        """What went wrong on the way: when and how."""
+        names = ("taskFailedEventDetails", "taskTimedOutEventDetails", "executionFailedEventDetails")
+        return [f"{event['timestamp']:%M:%S.%f} {event[name].get('error')}: {event[name].get('cause', '')[:300]}"
+                for event in self.events() for name in names if name in event]

@@ -25,6 +25,8 @@ import moto.glue.models as glue
 import moto.stepfunctions.parser.asl.component.common.catch.catch_decl as catch_decl
 import moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name as custom_error_name
 import moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl as error_equals_decl
+import moto.stepfunctions.parser.asl.component.common.path.result_path as result_path
+import moto.stepfunctions.parser.asl.component.common.string.string_expression as string_expression
 import moto.stepfunctions.parser.asl.component.eval_component as eval_component
 import moto.stepfunctions.parser.asl.component.intrinsic.argument.argument as argument
 import moto.stepfunctions.parser.asl.component.common.retry.retrier_decl as retrier_decl
@@ -277,35 +279,43 @@ def causes():
 
 # Paths and parsing.
 
+PARSER = threading.Lock()
+
+
+def one_at_a_time(parse):
+    """A parser that remembers its results and never runs twice at a time: those of moto share tables."""
+    parse = functools.lru_cache(maxsize=None)(parse)
+
+    def locked(text):
+        with PARSER:
+            return parse(text)
+
+    return locked
+
+
 def paths():
     """A path that can find several things gives a list, always; a path to one thing gives that thing. moto guesses by the matches."""
     several = re.compile(r"\.\.|\*|\?\(|\[[^\]']*[:,]")
-    parsed = functools.lru_cache(maxsize=None)(json_path.parse)
+    parse, parse_plain = one_at_a_time(json_path.parse), one_at_a_time(result_path.parse)
 
     def extract(path, data):
-        found = [match.value for match in parsed(path).find(data)]
+        found = [match.value for match in parse(path).find(data)]
         if several.search(path):
             return found
         if not found:
             raise json_path.NoSuchJsonPathError(json_path=path, data=data)
         return found[0]
 
-    for module in (argument, boolean_equals, numeric, string_operators, states):
+    for module in (argument, boolean_equals, numeric, string_expression, string_operators, states):
         assert hasattr(module, "extract_json"), module.__name__
         module.extract_json = extract
+    result_path.parse = parse_plain
 
 
 def parsing():
     """A definition is parsed once; what it is parsed to keeps no state of executions."""
-    parse = functools.lru_cache(maxsize=None)(asl_parser.AmazonStateLanguageParser.parse)
-    lock = threading.Lock()
-
-    def cached(definition):
-        with lock:
-            return parse(definition)
-
     assert hasattr(asl_parser.AmazonStateLanguageParser, "parse")
-    asl_parser.AmazonStateLanguageParser.parse = staticmethod(cached)
+    asl_parser.AmazonStateLanguageParser.parse = staticmethod(one_at_a_time(asl_parser.AmazonStateLanguageParser.parse))
 
 
 def quiet():
@@ -313,6 +323,16 @@ def quiet():
     replace(eval_component.EvalComponent, "_log_failure_event_exception", lambda old, self, failure_event_exception: None)
     replace(eval_component.EvalComponent, "_log_exception",
             lambda old, self, exception: print(type(self).__name__, repr(exception)[:500], file=sys.stderr))
+
+
+def tokens():
+    """Every attempt of a state has a token of its own; moto gives a retry the first one's, with the outcome it already has."""
+    def execute(old, self, env):
+        if isinstance(self, task_callback.StateTaskServiceCallback) and self._is_integration_pattern():
+            env.callback_pool_manager.add(env.states.context_object.update_task_token())
+        return old(self, env)
+
+    replace(task_service.StateTaskService, "_eval_execution", execute)
 
 
 # Nested executions and distributed maps.
@@ -501,6 +521,7 @@ def apply(config, launcher):
     retries()
     injected(launcher.plans, config["lake"])
     causes()
+    tokens()
     paths()
     parsing()
     quiet()
