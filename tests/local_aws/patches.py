@@ -37,7 +37,8 @@ import moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.
 import moto.stepfunctions.parser.asl.component.state.choice.comparison.operator.implementations.string_operators as string_operators
 import moto.stepfunctions.parser.asl.component.state.exec.execute_state as execute_state
 import moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component as distributed
-import moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.iteration_worker as iteration_worker
+import moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.itemprocessor.distributed_item_processor_worker as \
+    distributed_worker
 import moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.job as map_job
 import moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map as state_map
 import moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service as task_service
@@ -346,7 +347,7 @@ def executions():
 
 
 def tolerated_failures():
-    """A distributed map goes on after failed items, up to the tolerated number."""
+    """A distributed map ends after more failed items than tolerated; moto tolerates them all, and gives None for each."""
     running = threading.local()
 
     def run(old, self, env, eval_input):
@@ -363,16 +364,15 @@ def tolerated_failures():
     def item(old, self, env, job):
         old(self, env, job)
         jobs = self._job_pool
-        if jobs.tolerated is None or not isinstance(job.job_output, FailureEventException):
-            return
-        with jobs._mutex:
-            jobs.failed += 1
-            exceeded = jobs.failed > jobs.tolerated
-        job.job_output = exceeded_threshold(env) if exceeded else None
+        if job.job_output is None:
+            with jobs._mutex:
+                jobs.failed += 1
+                exceeded = jobs.failed > jobs.tolerated
+            job.job_output = exceeded_threshold(env) if exceeded else None
 
     replace(distributed.DistributedIterationComponent, "_map_run", run)
     replace(map_job.JobPool, "__init__", pool)
-    replace(iteration_worker.IterationWorker, "_eval_job", item)
+    replace(distributed_worker.DistributedItemProcessorWorker, "_eval_job", item)
 
 
 def exceeded_threshold(env):
