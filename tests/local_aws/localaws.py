@@ -20,13 +20,19 @@ from moto.core.config import default_user_config  # noqa: E402  (reads MOTO_PORT
 
 default_user_config["stepfunctions"] = {"execute_state_machine": True}
 
-import patches  # noqa: E402
+import interpreter  # noqa: E402
+import moto  # noqa: E402
+import patching  # noqa: E402
 import recorder  # noqa: E402
+import services  # noqa: E402
 import tasks  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
 
 recorder.FILE = config["log"] / "walked.jsonl"
-patches.apply(config, tasks.Launcher(config))
+assert moto.__version__ == patching.VERSION, f"the patches are for moto {patching.VERSION}, this is {moto.__version__}"
+launcher = tasks.Launcher(config)
+interpreter.apply(config, launcher)
+services.apply(config, launcher)
 ThreadedMotoServer(ip_address="127.0.0.1", port=config["port"], verbose=False).start()
 print("READY", flush=True)
 while os.getppid() != 1:

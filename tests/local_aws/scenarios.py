@@ -149,7 +149,7 @@ def curated_quality_fail(lake):
 def transient_then_fine(lake):
     """Three transient failures of one task, one of another: nobody is alerted."""
     lake.produce("flights", "2013-01-01").plan(
-        fault("raw-to-clean", "fail", [1, 2, 3], error="Windrow.Transient"), fault("publish", "fail", 1, layer="clean", error="Windrow.Transient"))
+        fault("raw-to-clean", "fail", [1, 2, 3], error="Windrow.Transient"), fault("publish", "fail", error="Windrow.Transient"))
     execution = run(lake)
     w.published(execution)
     published_flights(lake)
@@ -361,8 +361,8 @@ def sync_transient(lake):
 
 SCENARIOS = [
     missing_input, orders_daily, happy_path, backfill, *walks.SCENARIOS, killed_twice, sync_killed, schema_mismatch, killed,
-    sync_schema_mismatch, corrupt_file, late_input, quality_fail, curated_quality_fail, transient_then_fine, transient_forever, out_of_memory,
-    out_of_memory_twice, sigterm, access_denied, replay_from_queue, backfill_stops, sla, sync_happy_path, sync_transient,
+    sync_schema_mismatch, corrupt_file, late_input, quality_fail, curated_quality_fail, transient_then_fine, transient_forever,
+    out_of_memory, out_of_memory_twice, sigterm, access_denied, replay_from_queue, backfill_stops, sla, sync_happy_path, sync_transient,
 ]
 
 

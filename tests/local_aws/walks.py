@@ -193,5 +193,7 @@ def report(path):
     for kind in ("state", "Retry", "Catch"):
         keys = [key for key in wanted if key[2] == kind]
         missing = [key for key in keys if not counts[key]]
-        print(f"{kind}: {len(keys) - len(missing)} of {len(keys)} walked" + "".join(f"\n  NOT WALKED: {':'.join(map(str, key))}" for key in missing))
+        print(f"{kind}: {len(keys) - len(missing)} of {len(keys)} walked")
+        for key in missing:
+            print(f"  NOT WALKED: {':'.join(map(str, key))}")
     return all(counts[key] for key in wanted)

@@ -20,13 +20,7 @@ import weed  # noqa: E402
 BUCKET = "windrow-e2e"
 RAW = machines.ROOT / "examples/raw"
 READ_ONLY = {"AWS_ACCESS_KEY_ID": weed.READ_KEY, "AWS_SECRET_ACCESS_KEY": weed.READ_SECRET}
-FLIGHTS = {"dataset": "flights", "window": "2013-01-01"}
 FLIGHTS_ROWS = 842
-
-
-def project_files():
-    """The example project: its contracts, checks, queries and raw files are this repository's own."""
-    return str(machines.ROOT)
 
 
 class Lake:
@@ -115,7 +109,7 @@ class World:
         return {
             "PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": self.endpoint, "AWS_ENDPOINT_URL_SFN": self.emulator,
             "AWS_ENDPOINT_URL_SQS": self.emulator, "AWS_REGION": machines.REGION, "AWS_ACCESS_KEY_ID": weed.KEY,
-            "AWS_SECRET_ACCESS_KEY": weed.SECRET, "WINDROW_PROJECT": project_files(), "WINDROW_OUTPUT": "json",
+            "AWS_SECRET_ACCESS_KEY": weed.SECRET, "WINDROW_PROJECT": str(machines.ROOT), "WINDROW_OUTPUT": "json",
             "WINDROW_LOG_FORMAT": "json", "WINDROW_METRICS": "emf", "WINDROW_LINEAGE": "lake", "WINDROW_HEARTBEAT_SECONDS": "1",
         }
 
@@ -158,7 +152,8 @@ def not_published(lake, execution, error, words, walked, queued=True, evidence=F
 
     Returns the replay message.
     """
-    assert execution.status == "FAILED" and execution.error == error, (execution.status, execution.error, execution.cause, execution.failures())
+    seen = (execution.status, execution.error)
+    assert seen == ("FAILED", error), (seen, execution.cause, execution.failures())
     states = execution.states()
     assert in_order(walked, states), (walked, states)
     alerts = lake.world.stack.alerts(execution.arn)
