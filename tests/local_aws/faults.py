@@ -1,7 +1,7 @@
 """The faults of a scenario: which task or API call goes wrong, at which attempt, and how.
 
 A scenario is named by the last part of its lake's address. Its plan is {plans}/{scenario}.json, a list of
-`{"at": {...}, "attempt": [1, 2] or "all", "do": ..., ...}`. `at` holds any of machine, state, verb, dataset, layer, window, runner.
+`{"at": {...}, "attempt": [1, 2] or "all", "do": ..., ...}`. `at` holds any of machine, state, verb, dataset, layer, window, runner, purpose (words in the name of the result's object).
 
 In place of a task (ECS and Glue):
   refuse    RunTask or StartJobRun answers with the API error `code`
@@ -11,8 +11,8 @@ In place of a task (ECS and Glue):
   hang      the task neither works nor heartbeats
 With the real task:
   environment  some variables are others
-  signal       the task's store does not answer; at its first request `signal` is sent to `whom`: task (the first process),
-               child (what that one started) or all
+  signal       at the task's first request to the store, which gets no answer, `signal` is sent to `whom`: task (the first
+               process), child (what that one started) or all
 In place of the call of a state that is not a task:
   error     the state fails with `error`
 """

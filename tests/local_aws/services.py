@@ -1,5 +1,6 @@
 """What the services behind state machines in moto 5.2.5 do unlike AWS, put right: RunTask and StartJobRun start processes."""
 import json
+import re
 import threading
 import uuid
 
@@ -149,8 +150,10 @@ def start_ecs(launcher, task, definition):
 
 
 def named(environment):
-    """What the task works on."""
-    return {name: environment.get(f"WINDROW_{name.upper()}") for name in ("dataset", "layer", "window", "run_id", "lake")}
+    """What the task works on, and the words in the name of its result."""
+    facts = {name: environment.get(f"WINDROW_{name.upper()}") for name in ("dataset", "layer", "window", "run_id", "lake")}
+    result = environment.get("WINDROW_RESULT_URI", "").rpartition("/")[2].replace(facts["run_id"] or "", "")
+    return {**facts, "purpose": re.sub("[^a-z]+", "-", result.removesuffix(".json")).strip("-")}
 
 
 def task_status(self):

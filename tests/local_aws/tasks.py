@@ -1,4 +1,5 @@
 """Starts tasks of ECS and Glue as processes of this machine, with the faults of the scenario."""
+import contextlib
 import json
 import os
 import pathlib
@@ -37,19 +38,28 @@ def send(process, fault):
         os.kill(pid, number)
 
 
-def tarpit():
-    """A store that takes connections and never answers."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
-def send_when_connected(listener, process, fault):
-    """At the task's first request: the signal. The connections are then closed, so that the task can drain."""
-    listener.settimeout(60)
+def send_at_first_request(listener, process, fault, store):
+    """A store in front of the real one: the first request gets no answer but makes the signal, those after it are passed on."""
     first, _ = listener.accept()
     send(process, fault)
     first.close()
+    while process.poll() is None:
+        with contextlib.suppress(TimeoutError):
+            client, _ = listener.accept()
+            client.settimeout(None)
+            server = socket.create_connection(store)
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=relay, args=pair, daemon=True).start()
     listener.close()
+
+
+def relay(source, target):
+    """Passes bytes on until there are no more."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 class Launcher:
@@ -63,7 +73,7 @@ class Launcher:
         """Starts a task and returns its process. Refused when the plan says that the API fails."""
         scenario = faults.scenario_of(environment.get("WINDROW_LAKE") or facts.get("lake") or self.config["lake"])
         facts = {"verb": facts["command"].split()[0], **facts}
-        key = tuple(facts.get(name) for name in ("verb", "runner", "dataset", "layer", "window"))
+        key = tuple(facts.get(name) for name in ("verb", "runner", "dataset", "layer", "window", "purpose"))
         attempt, fault = self.plans.next(scenario, facts, key)
         record = {"scenario": scenario, "attempt": attempt, "fault": fault, **facts, "environment": environment}
         if fault and fault["do"] in ("refuse", "capacity"):
@@ -83,7 +93,10 @@ class Launcher:
             environment.update(fault["environment"])
         elif fault:
             assert fault["do"] == "signal", fault
-            listener, environment["AWS_ENDPOINT_URL_S3"] = tarpit()
+            store = environment["AWS_ENDPOINT_URL_S3"].rpartition("/")[2].split(":")
+            listener = socket.create_server(("127.0.0.1", 0))
+            listener.settimeout(60)
+            environment["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with self.lock:
             self.count += 1
             out = open(self.log / f"task-{self.count:04}.log", "wb")
@@ -91,7 +104,7 @@ class Launcher:
         process.log_name = out.name
         out.close()
         if listener:
-            threading.Thread(target=send_when_connected, args=(listener, process, fault), daemon=True).start()
+            threading.Thread(target=send_at_first_request, args=(listener, process, fault, store), daemon=True).start()
         return process
 
     def finish(self, process, record):

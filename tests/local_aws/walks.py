@@ -1,6 +1,7 @@
 """Walks every Retry and every Catch of the state machines: made from the files, so that a new entry is walked without a new scenario."""
 import collections
 import json
+import re
 
 import machines
 import world as w
@@ -23,10 +24,11 @@ def states_of(name):
 
 
 def container(state):
-    """Verb and layer of a task state."""
+    """What tells a task state's tasks from others: verb, layer, and the word in the result's name where states share a verb."""
     override = state["Parameters"]["Overrides"]["ContainerOverrides"][0]
     layer = [entry.get("Value") for entry in override["Environment"] if entry["Name"] == "WINDROW_LAYER"]
-    return {"verb": override["Command"][0], **({"layer": layer[0]} if layer else {})}
+    word = re.search(r"\{\}-(\w+)\.json", json.dumps(override))
+    return {"verb": override["Command"][0], **({"layer": layer[0]} if layer else {}), **({"purpose": word.group(1)} if word else {})}
 
 
 def failure(machine, name, state, error, attempt):
