@@ -3,6 +3,8 @@
 Each scenario has its own lake. What windrow does not do by itself (dying, running out of memory, a busy AWS) is a fault of faults.py.
 Without names all scenarios run, and every state, Retry and Catch of the files must have been walked.
 """
+import datetime
+import gzip
 import sys
 import time
 import traceback
@@ -91,9 +93,20 @@ def schema_mismatch(lake):
 
 
 def corrupt_file(lake):
-    """A gzip file that ends too early; its replay after the rest has come."""
-    lake.produce("flights", "2013-01-01").spoil(LGA, lambda body: body[: len(body) // 2])
+    """A gzip file that ends too early, far behind what the input check reads: found by the task that reads it all."""
+    lake.produce("flights", "2013-01-01").spoil(LGA, lambda body: gzip.compress(gzip.decompress(body) * 5)[:-100])
     message = w.not_published(lake, run(lake), "Windrow.CorruptInput", (NOT_THERE, "LGA.csv.gz"), REFUSED, evidence=True)
+    assert not lake.visible()
+    lake.produce("flights", "2013-01-01")
+    w.replay(lake, message)
+    published_flights(lake)
+
+
+def cut_file(lake):
+    """A gzip file that ends at once: found before anything is computed."""
+    lake.produce("flights", "2013-01-01").spoil(LGA, lambda body: body[: len(body) // 2])
+    walked = ["CheckInput", "InputFailed", "InputExplained", *FAILED]
+    message = w.not_published(lake, run(lake), "Windrow.CorruptInput", (NOT_THERE, "LGA.csv.gz"), walked)
     assert not lake.visible()
     lake.produce("flights", "2013-01-01")
     w.replay(lake, message)
@@ -283,22 +296,25 @@ def orders_daily(lake):
     assert w.in_order(["EachDataset", "RunWindow", "Failed", "AllThere", "Incomplete"], execution.states())
     after = shop.visible()
     assert {key: after.get(key) for key in before} == before, "the day before stays as it was"
-    found = [alert for alert in lake.world.stack.alerts("orders for 2019-03-13 not published")]
-    assert len(found) == 1, found
-    assert ("orders", "2019-03-13") in [(message["dataset"], message["window"]) for message in lake.world.stack.replays(shop.address)]
+    subjects = [alert["Subject"] for alert in lake.world.stack.alerts("orders for 2019-03-13 not published", shop.address)]
+    assert sorted(subjects) == ["orders 2019-03-13 not published", "store_revenue 2019-03-13 not published"], subjects
+    queued = {(message["dataset"], message["window"]) for message in lake.world.stack.replays(shop.address)}
+    assert queued == {("orders", "2019-03-13"), ("store_revenue", "2019-03-13")}, queued
 
 
 def sla(lake):
-    """Not there: an alert in business words. There: nothing."""
-    wanted = lake.input()
-    missed = lake.world.stack.run("sla", wanted)
+    """Not there: an alert in business words. There before the promised time, which is tomorrow's: nothing."""
+    missed = lake.world.stack.run("sla", lake.input())
     assert (missed.status, missed.error) == ("FAILED", "Windrow.SlaMissed"), (missed.status, missed.error, missed.cause)
     alerts = lake.world.stack.alerts(missed.arn)
     assert len(alerts) == 1 and "flights for 2013-01-01" in alerts[0]["Message"] and "America/New_York" in alerts[0]["Message"], alerts
-    lake.produce("flights", "2013-01-01")
-    w.published(run(lake))
-    met = lake.world.stack.run("sla", wanted)
-    assert w.published(met)["status"] == "met" and not lake.world.stack.alerts(met.arn)
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    for name in ("orders", "stores"):
+        body = (w.RAW / name / f"2019-03-12/{name}.csv").read_bytes()
+        lake.put(f"{name}/{today}/{name}.csv", body.replace(b"2019-03-12", today.encode()))
+    w.published(run(lake, dataset="store_revenue", window=today))
+    met = lake.world.stack.run("sla", lake.input("store_revenue", today))
+    assert w.published(met)["status"] == "met" and not lake.world.stack.alerts(met.arn), met.output
 
 
 def sync(lake, runner, **more):
@@ -361,7 +377,7 @@ def sync_transient(lake):
 
 SCENARIOS = [
     missing_input, orders_daily, happy_path, backfill, *walks.SCENARIOS, killed_twice, sync_killed, schema_mismatch, killed,
-    sync_schema_mismatch, corrupt_file, late_input, quality_fail, curated_quality_fail, transient_then_fine, transient_forever,
+    sync_schema_mismatch, corrupt_file, cut_file, late_input, quality_fail, curated_quality_fail, transient_then_fine, transient_forever,
     out_of_memory, out_of_memory_twice, sigterm, access_denied, replay_from_queue, backfill_stops, sla, sync_happy_path, sync_transient,
 ]
 
