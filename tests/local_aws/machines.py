@@ -17,7 +17,7 @@ ORCHESTRATIONS = ROOT / "orchestrations"
 REGION, ACCOUNT = "us-east-1", "123456789012"
 VERBS = ("check_input", "raw_to_clean", "clean_to_curated", "check", "publish", "quarantine", "plan", "sla", "run")
 NAMES = ("window", "window_sync", "orders_daily", "backfill", "replay", "sla")
-WAIT_FACTOR, TIMEOUT_FACTOR = 1200, 15
+WAIT_FACTOR, TIMEOUT_FACTOR = 1200, 10
 
 
 def file_of(name):

@@ -412,6 +412,7 @@ def main():
     with w.world(binary) as world, ThreadPoolExecutor(AT_A_TIME) as pool:
         problems = [problem for problem in pool.map(lambda scenario: try_one(world, scenario), chosen) if problem]
         print("\n".join(problems))
+        print(world.complaints())
         complete = walks.report(world.folder / "log/walked.jsonl") if not names else True
     print(f"{len(chosen) - len(problems)} of {len(chosen)} scenarios as expected")
     sys.exit(0 if complete and not problems else 1)

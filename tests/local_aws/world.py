@@ -120,6 +120,11 @@ class World:
         assert done.returncode == 0, done.stderr[-3000:]
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
+    def complaints(self):
+        """What the emulator's log says besides requests; a crash in it looks like an error of AWS to the state machines."""
+        lines = (self.folder / "emulator.log").read_text(errors="replace").splitlines()
+        return "\n".join([line for line in lines if '" 200 ' not in line and '" 404 ' not in line][-60:])
+
 
 @contextlib.contextmanager
 def world(binary, keep=None):
