@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
 # --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
-# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, Node.js with npm.
+# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, Node.js with npm, terraform 1.7+
+# with the AWS provider in a folder (tests/terraform.sh says where).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +20,7 @@ need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
 need python3 'install Python 3.9 or later'
 need npm 'install Node.js 18 or later'
+need terraform 'install Terraform 1.7 or later'
 
 venv=${CARGO_TARGET_DIR:-target}/test-venv
 install_readers() {
@@ -49,8 +51,10 @@ step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas
 step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.py "$windrow"
 step 'the examples on an S3 server (pyarrow, polars, duckdb)' "$venv/bin/python" tests/demo_s3.py "$windrow"
+step 'metrics and lineage against their specifications' "$venv/bin/python" tests/lineage/validate.py "$windrow"
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
 step 'release build' cargo build --release --locked -p windrow-jobs
 step 'state machines end to end' "$venv/bin/python" tests/local_aws/scenarios.py "${CARGO_TARGET_DIR:-target}/release/windrow"
+step 'Terraform' bash tests/terraform.sh "$venv/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
 printf '\nAll tests passed in %d s.\n' $((SECONDS - started))

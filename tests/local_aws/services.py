@@ -110,11 +110,18 @@ def ecs_tasks(launcher):
     assert hasattr(interfaces.NetworkInterface, "__init__")
     interfaces.NetworkInterface.private_dns_name = ""  # tasks with awsvpc crash in a VPC without DNS hostnames
 
+    lock = threading.Lock()  # moto walks its list of tasks while others are added
+
     def run_task(old, self, *args, **kwargs):
-        started = old(self, *args, **kwargs)
+        with lock:
+            started = old(self, *args, **kwargs)
         for task in started:
             task.process = start_ecs(launcher, task, self.describe_task_definition(task.task_definition_arn))
         return started
+
+    def describe_tasks(old, self, *args, **kwargs):
+        with lock:
+            return old(self, *args, **kwargs)
 
     def respond(old, self):
         try:
@@ -127,6 +134,7 @@ def ecs_tasks(launcher):
     assert hasattr(ecs.Task, "status")
     ecs.Task.status = property(task_status, lambda self, value: None)
     replace(ecs.EC2ContainerServiceBackend, "run_task", run_task)
+    replace(ecs.EC2ContainerServiceBackend, "describe_tasks", describe_tasks)
     replace(ecs_responses.EC2ContainerServiceResponse, "run_task", respond)
     replace(task_ecs.StateTaskServiceEcs, "_eval_service_task", refuse_empty)
     replace(task_ecs.StateTaskServiceEcs, "_from_error", ecs_error)
