@@ -414,6 +414,7 @@ def main():
         print("\n".join(problems))
         print(world.complaints())
         complete = walks.report(world.folder / "log/walked.jsonl") if not names else True
+        complete &= world.raw_is_untouched()
     print(f"{len(chosen) - len(problems)} of {len(chosen)} scenarios as expected")
     sys.exit(0 if complete and not problems else 1)
 

@@ -33,7 +33,8 @@ class Lake:
 
     def put(self, key, body):
         """A raw file from the producer."""
-        self.world.s3.put_object(Bucket=BUCKET, Key=f"{self.prefix}/raw/{key}", Body=body)
+        key = f"{self.prefix}/raw/{key}"
+        self.world.raw[key] = self.world.s3.put_object(Bucket=BUCKET, Key=key, Body=body)["ETag"]
 
     def produce(self, dataset, *windows):
         """The example's raw files of these windows; returns the lake."""
@@ -98,7 +99,7 @@ class World:
         self.s3 = boto3.client("s3", endpoint_url=endpoint, region_name=machines.REGION, aws_access_key_id=weed.KEY,
                                aws_secret_access_key=weed.SECRET, config=settings)
         self.files = weed.file_system(endpoint)
-        self.stack = None
+        self.stack, self.raw = None, {}
 
     def lake(self, name):
         """A new lake for the scenario of this name."""
@@ -119,6 +120,15 @@ class World:
                               timeout=120)
         assert done.returncode == 0, done.stderr[-3000:]
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+    def raw_is_untouched(self):
+        """Whether every lake's raw files are exactly those of the producer."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix="lakes/")
+        objects = {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
+        found = {key: tag for key, tag in objects.items() if key.split("/")[2] == "raw"}
+        print(f"{len(found)} raw files in {len({key.split('/')[1] for key in found})} lakes; tasks changed, added or removed "
+              f"{len(found.items() ^ self.raw.items())}")
+        return found == self.raw
 
     def complaints(self):
         """What the emulator's log says besides requests; a crash in it looks like an error of AWS to the state machines."""
