@@ -23,9 +23,13 @@ need npm 'install Node.js 18 or later'
 need terraform 'install Terraform 1.7 or later'
 
 venv=${CARGO_TARGET_DIR:-target}/test-venv
+install_into() {
+  [ -x "$1/bin/python" ] || python3 -m venv "$1"
+  "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+}
 install_readers() {
-  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+  install_into "$venv" tests/requirements.txt
+  install_into "$venv-checkov" tests/requirements-checkov.txt
 }
 
 npm_folder=${CARGO_TARGET_DIR:-target}/test-npm
@@ -55,6 +59,6 @@ step 'metrics and lineage against their specifications' "$venv/bin/python" tests
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
 step 'release build' cargo build --release --locked -p windrow-jobs
 step 'state machines end to end' "$venv/bin/python" tests/local_aws/scenarios.py "${CARGO_TARGET_DIR:-target}/release/windrow"
-step 'Terraform' bash tests/terraform.sh "$venv/bin"
+step 'Terraform' bash tests/terraform.sh "$venv-checkov/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
 printf '\nAll tests passed in %d s.\n' $((SECONDS - started))
