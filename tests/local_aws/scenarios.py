@@ -127,7 +127,7 @@ def late_input(lake):
     """The files come while they are waited for."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run, lake)
-        while len(lake.tasks(verb="check-input")) < 3:
+        while len(lake.tasks(verb="check-input")) < 3 and not waiting.done():
             time.sleep(0.1)
         lake.produce("flights", "2013-01-01")
         w.published(waiting.result())
