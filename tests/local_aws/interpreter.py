@@ -166,13 +166,21 @@ def injected(plans, default_lake):
 
 
 def tokens():
-    """Every attempt of a state has a token of its own; moto gives a retry the first one's, with the outcome it already has."""
+    """Every attempt of a state has a token of its own; moto gives a retry the first one's, with the outcome it already has. An
+    answer that comes before the state listens for heartbeats is heard; moto waits on."""
     def execute(old, self, env):
         if isinstance(self, task_callback.StateTaskServiceCallback) and self._is_integration_pattern():
             env.callback_pool_manager.add(env.states.context_object.update_task_token())
         return old(self, env)
 
+    def listen(old, self, heartbeat_seconds):
+        endpoint = old(self, heartbeat_seconds=heartbeat_seconds)
+        if self.get_outcome() is not None:
+            endpoint.notify()
+        return endpoint
+
     replace(task_service.StateTaskService, "_eval_execution", execute)
+    replace(callback.CallbackEndpoint, "setup_heartbeat_endpoint", listen)
 
 
 PARSER = threading.Lock()
