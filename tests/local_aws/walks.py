@@ -98,7 +98,8 @@ def retries_of_the_failure(lake):
 
 def catches_of_the_window(lake):
     """Each Catch of the states that make tables."""
-    names = ["CheckInput", "RawToClean", "CheckClean", "PublishClean", "CleanToCurated", "CheckCurated", "PublishCurated"]
+    names = ["CheckInput", "CleanTables", "RawToClean", "CheckClean", "PublishClean",
+             "CuratedTables", "CleanToCurated", "CheckCurated", "PublishCurated"]
     for index, (name, faults) in enumerate(every_catch("window", names)):
         execution = walk(lake, f"{index}", "window", faults, {"window": "2013-01-01"}, "FAILED")
         assert len(lake.world.stack.alerts(execution.arn)) == 1, name
