@@ -174,11 +174,9 @@ pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
     let table = gate_table(&args.table, &args.epoch);
     let window = &session.window(&table, args.table.window)?;
     let subject = Subject { verb: "publish", table: &table, window, is_called: true };
-    let work = || {
-        match publish::publish(&session, &table, window, args.epoch.epoch) {
-            Err(error) if error.kind() == ErrorKind::QualityFailed => Err(refused(&session, &table, window, args.epoch.epoch)?),
-            published => published,
-        }
+    let work = || match publish::publish(&session, &table, window, args.epoch.epoch) {
+        Err(error) if error.kind() == ErrorKind::QualityFailed => Err(refused(&session, &table, window, args.epoch.epoch)?),
+        published => published,
     };
     let published = observe::stage(&session, subject, work, Facts::published)?;
     let view = published.view.as_deref().map(|key| session.shown(key));

@@ -99,8 +99,7 @@ impl Lineage {
         let producer = producer(session);
         let describer = self.describer(session, &producer);
         let (inputs, outputs) = to;
-        let sources =
-            if subject.verb == "check-input" { inputs_of(session, subject) } else { describer.sources(subject.table) };
+        let sources = if subject.verb == "check-input" { inputs_of(session, subject) } else { describer.sources(subject.table) };
         if !facts.inputs.is_empty() {
             for (dataset, table) in inputs.iter_mut().zip(&sources) {
                 let rows = facts.rows.map(|rows| rows.read).filter(|_| subject.verb == "raw-to-clean");
