@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
 # --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
-# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv.
+# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump;
+# root, and Debian 12 or podman and buildah, for the containers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,7 @@ need() { command -v "$1" >/dev/null || { echo "missing: $1 ($2)" >&2; exit 1; };
 need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
 need python3 'install Python 3.9 or later'
+need objdump 'install binutils'
 
 venv=${CARGO_TARGET_DIR:-target}/test-venv
 install_readers() {
@@ -41,4 +43,8 @@ step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.
 step 'the examples on an S3 server (pyarrow, polars, duckdb)' "$venv/bin/python" tests/demo_s3.py "$windrow"
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
+step 'release build' cargo build --locked --release --workspace --bins
+release=${CARGO_TARGET_DIR:-target}/release
+step 'the Glue job (Python 3.9, SeaweedFS)' "$venv/bin/python" tests/glue.py "$release/windrow"
+step 'containers (buildah, podman, ministack)' bash tests/containers/run.sh "$release"
 printf '\nAll tests passed in %d s.\n' $((SECONDS - started))
