@@ -22,10 +22,11 @@ COPY examples examples
 COPY windrow.toml ./
 ARG WINDROW_GIT=
 ARG BIN=all
+ARG PROFILE=dist
 # The layout script is the last word of the build: what it puts below /out is all that the image takes from this stage.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    WINDROW_GIT=${WINDROW_GIT} cargo build --locked --profile dist --bins \
-    && sh docker/layout.sh target/dist /out "${BIN}"
+    WINDROW_GIT=${WINDROW_GIT} cargo build --locked --profile "${PROFILE}" --bins \
+    && sh docker/layout.sh "target/${PROFILE}" /out "${BIN}"
 
 # hadolint ignore=DL3006
 FROM ${BASE}
