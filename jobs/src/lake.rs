@@ -67,7 +67,11 @@ pub fn traffic_json(lake: &Lake) -> Option<Value> {
     })
 }
 
-fn s3_options(s3: &S3, reporter: &Reporter) -> Result<S3Options> {
+/// What `[s3]` of windrow.toml says, with failed requests told as they happen.
+///
+/// # Errors
+/// `Misconfigured` for keys that contradict each other.
+pub fn s3_options(s3: &S3, reporter: &Reporter) -> Result<S3Options> {
     if s3.encryption != Encryption::Kms && (s3.kms_key_id.is_some() || s3.bucket_key.is_some()) {
         return Err(Error::misconfigured("kms_key_id and bucket_key have no meaning without KMS")
             .help("write encryption = \"kms\" under [s3] in windrow.toml, or take them out"));
@@ -104,7 +108,8 @@ fn observer(reporter: &Reporter) -> Observer {
     })
 }
 
-fn s3_environment() -> S3Environment {
+/// The variables that outrank the configuration.
+pub fn s3_environment() -> S3Environment {
     let first = |names: &[&str]| names.iter().find_map(|name| runtime::variable(name));
     S3Environment {
         profile: first(&["AWS_PROFILE"]),

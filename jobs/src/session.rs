@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use windrow_core::layout::PartitionColumn;
 use windrow_core::ledger::{CodeVersion, Reason};
-use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table};
+use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table, WindowChoice};
 use windrow_lake::{Lake, LakeTable};
 
+use crate::cli::{TripArgs, one_window};
 use crate::config::View;
 use crate::lake;
 use crate::project::{self, Project};
 use crate::report::Reporter;
 use crate::runtime::{self, Runtime};
+use crate::stage::freshness;
 
 /// What is computed again although nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Session<'r> {
     pub run_id: RunId,
     /// Why it runs.
     pub reason: Reason,
+    /// The orchestrator's name of the execution.
+    pub execution_id: Option<String>,
     /// What is computed again although nothing changed.
     pub force: Force,
     /// The version of this program.
@@ -64,7 +68,42 @@ impl<'r> Session<'r> {
         let lake = lake::open(&project, &runtime, reporter)?;
         reporter.attach(&lake);
         let (run_id, code) = (reporter.run_id()?, runtime::code_version());
-        Ok(Session { project, lake, runtime, reporter, run_id, reason, force, code })
+        Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code })
+    }
+
+    /// The same session for a trip that an orchestrator started.
+    #[must_use]
+    pub fn on_trip(self, trip: &TripArgs) -> Self {
+        Session { reason: trip.reason.into(), execution_id: trip.execution_id.clone(), ..self }
+    }
+
+    /// A replay computes those of these windows again whose newest epoch failed; other reasons and `--force` change nothing.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn force_failed(&mut self, tables: &[Table], windows: &[PartitionWindow]) -> Result<()> {
+        if self.reason != Reason::Replay || self.force == Force::All {
+            return Ok(());
+        }
+        let mut failed = BTreeSet::new();
+        for table in tables {
+            let lake_table = self.table(table)?;
+            let is_settled = |window: &PartitionWindow| {
+                lake_table.as_ref().is_some_and(|lake_table| freshness::is_settled(self, lake_table, window))
+            };
+            let unsettled = windows.iter().filter(|window| !is_settled(window));
+            failed.extend(unsettled.map(|window| (table.clone(), *window)));
+        }
+        self.force = Force::Only(failed);
+        Ok(())
+    }
+
+    /// The window of a table that is meant.
+    ///
+    /// # Errors
+    /// `Misconfigured` when the table has no contract, `Usage` for a window of another grain.
+    pub fn window(&self, table: &Table, choice: WindowChoice) -> Result<PartitionWindow> {
+        one_window(choice, &self.project.contract(table)?.window)
     }
 
     /// Opens a table for writing, and creates it when it is new.
@@ -92,6 +131,13 @@ impl<'r> Session<'r> {
             Force::All => true,
             Force::Only(chosen) => chosen.contains(&(table.clone(), *window)),
         }
+    }
+
+    /// The windows of which at least one table is chosen to be computed again, in order.
+    pub fn forced_windows(&self) -> Vec<PartitionWindow> {
+        let Force::Only(chosen) = &self.force else { return Vec::new() };
+        let windows: BTreeSet<PartitionWindow> = chosen.iter().map(|(_, window)| *window).collect();
+        windows.into_iter().collect()
     }
 
     /// Tells whether a view is kept up to date.

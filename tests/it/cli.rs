@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{Out, Project, exit_code, output, windrow};
 use crate::tiny::{self, HEADER, ROW, Tiny, WINDOW, raw_file};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "demo",
     "run",
     "check-input",
@@ -19,6 +19,7 @@ const VERBS: [&str; 12] = [
     "quarantine",
     "replay",
     "status",
+    "sla",
     "contract",
     "explain",
 ];

@@ -167,7 +167,7 @@ fn stages_one_by_one_give_what_run_gives() {
 
     let stage = |verb: &[&str]| staged.run_json(&[verb, window.as_slice()].concat());
     let input = stage(&["check-input"]).expect(0).json();
-    assert_eq!(input["files"].as_array().unwrap().len(), 3);
+    assert_eq!(input["files"]["raw.flights"].as_array().unwrap().len(), 3);
     assert!(!staged.path("lake/store").exists(), "check-input writes nothing");
     for (transform, layer) in [("raw-to-clean", "clean"), ("clean-to-curated", "curated")] {
         let result = stage(&[transform]).expect(0).json();
@@ -353,9 +353,12 @@ fn a_plan_says_what_a_run_does_and_touches_nothing() {
     let first = plan();
     assert_eq!(project.tree("lake"), before);
     assert_eq!(first["counts"], serde_json::json!({"run": 14, "skip": 0, "wait": 2, "fail": 0}));
+    assert_eq!((first["windows_to_run"].as_array().unwrap().len(), first["windows_waiting"].as_array().unwrap().len()), (7, 1));
     project.run_json(&EIGHT_DAYS).expect(65);
     let second = plan();
     assert_eq!(second["counts"], serde_json::json!({"run": 2, "skip": 12, "wait": 2, "fail": 0}));
+    let broken = &second["steps"].as_array().unwrap().iter().find(|step| step["action"] == "run").unwrap()["window"];
+    assert_eq!(second["windows_to_run"], serde_json::json!([broken]), "once, though two tables run");
     project.replace("jobs/sql/t.sql", "SELECT n", "SELECT n + 1 AS n");
     let third = plan();
     let steps: Vec<&str> = third["steps"]

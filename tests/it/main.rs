@@ -17,7 +17,15 @@ mod kill;
 #[cfg(test)]
 mod operate;
 #[cfg(test)]
+mod orchestrated;
+#[cfg(test)]
 mod parquet_files;
+#[cfg(test)]
+mod replay_queue;
+#[cfg(test)]
+mod sla;
+#[cfg(test)]
+mod sqs;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]

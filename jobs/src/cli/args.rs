@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
 use windrow_core::contract::WindowRule;
 use windrow_core::id::{DatasetName, Epoch, Layer, RunId, Table};
-use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
+use windrow_core::ledger::Reason;
+use windrow_core::{Error, ErrorKind, PartitionWindow, Result, WindowChoice};
 
 use crate::runtime;
 
@@ -96,9 +97,10 @@ pub enum LogFormat {
 /// Which windows.
 #[derive(Clone, Debug, Args)]
 pub struct WindowArgs {
-    /// One window: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM, by the clock of the contract's zone
+    /// One window by the clock of the contract's zone: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM; or last@2024-09-09T02:00:00Z,
+    /// the last one that is complete at that instant
     #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true, conflicts_with_all = ["from", "to", "last"])]
-    pub window: Option<PartitionWindow>,
+    pub window: Option<WindowChoice>,
     /// First window of a range
     #[arg(long, value_name = "WINDOW", env = "WINDROW_FROM", hide_env_values = true, requires = "to")]
     pub from: Option<PartitionWindow>,
@@ -142,7 +144,7 @@ impl WindowArgs {
     /// `Usage` when none or an impossible range is named, or when the grain differs from the contract's.
     pub fn windows(&self, rule: &WindowRule) -> Result<Vec<PartitionWindow>> {
         let windows = match (self.window, self.from, self.to, &self.last) {
-            (Some(window), ..) => vec![window],
+            (Some(choice), ..) => vec![one_window(choice, rule)?],
             (None, Some(from), Some(to), _) => PartitionWindow::range(from, to)?,
             (None, _, _, Some(last)) => last_windows(last, rule)?,
             _ => {
@@ -150,14 +152,31 @@ impl WindowArgs {
                     .help("name one with --window 2024-09-08, or several with --from … --to … (end exclusive) or --last 7d"));
             }
         };
-        match windows.first().filter(|window| window.grain() != rule.grain) {
-            Some(window) => {
-                let message = format!("`{window}` names one {}, the contract's windows are {}s", window.grain(), rule.grain);
-                Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", rule.place)))
-            }
-            None => Ok(windows),
-        }
+        windows.first().map_or(Ok(()), |window| require_grain(window, rule))?;
+        Ok(windows)
     }
+}
+
+/// The window that is meant, by the contract's grain and zone.
+///
+/// # Errors
+/// `Usage` for a window of another grain, `Misconfigured` for an unknown zone.
+pub fn one_window(choice: WindowChoice, rule: &WindowRule) -> Result<PartitionWindow> {
+    let window = choice.resolve(rule.grain, &zone_of(rule)?)?;
+    require_grain(&window, rule)?;
+    Ok(window)
+}
+
+fn require_grain(window: &PartitionWindow, rule: &WindowRule) -> Result<()> {
+    if window.grain() == rule.grain {
+        return Ok(());
+    }
+    let message = format!("`{window}` names one {}, the contract's windows are {}s", window.grain(), rule.grain);
+    Err(Error::new(ErrorKind::Usage, message).help(format!("see {}", rule.place)))
+}
+
+fn zone_of(rule: &WindowRule) -> Result<TimeZone> {
+    TimeZone::get(&rule.zone).map_err(|error| Error::misconfigured("unknown zone").caused_by(error))
 }
 
 fn last_windows(text: &str, rule: &WindowRule) -> Result<Vec<PartitionWindow>> {
@@ -172,13 +191,12 @@ fn last_windows(text: &str, rule: &WindowRule) -> Result<Vec<PartitionWindow>> {
         let message = format!("--last `{}` is not a number of {}s", text.escape_debug(), rule.grain);
         return Err(Error::new(ErrorKind::Usage, message).help(format!("write --last 7{unit}")));
     };
-    let zone = TimeZone::get(&rule.zone).map_err(|error| Error::misconfigured("unknown zone").caused_by(error))?;
-    let mut window = PartitionWindow::containing(rule.grain, zone.to_datetime(runtime::now()));
+    let zone = zone_of(rule)?;
+    let mut next = Some(PartitionWindow::last_complete(rule.grain, &zone, runtime::now())?);
     let mut windows = Vec::new();
-    for _ in 0..count {
-        let Some(previous) = window.previous() else { break };
-        window = previous;
+    while let Some(window) = next.filter(|_| windows.len() < count as usize) {
         windows.push(window);
+        next = window.previous_in(&zone);
     }
     windows.reverse();
     Ok(windows)
@@ -190,9 +208,51 @@ pub struct TableArgs {
     /// Dataset
     #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
     pub dataset: DatasetName,
-    /// One window: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM, by the clock of the contract's zone
+    /// One window by the clock of the contract's zone: YYYY-MM-DD, YYYY-MM-DDTHH or YYYY-MM; or last@2024-09-09T02:00:00Z,
+    /// the last one that is complete at that instant
     #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
-    pub window: PartitionWindow,
+    pub window: WindowChoice,
+}
+
+/// Why a window is worked on, as a scheduler, a replay queue or a backfill says it.
+#[derive(Clone, Debug, Args)]
+pub struct TripArgs {
+    /// Why the window is worked on, for the ledger: schedule, replay or backfill; with replay a window whose newest epoch
+    /// failed is computed again although nothing changed
+    #[arg(long, value_enum, value_name = "WHY", hide_possible_values = true, default_value_t = TripReason::Schedule, env = "WINDROW_REASON", hide_env_values = true)]
+    pub reason: TripReason,
+    /// The orchestrator's name of the execution, for the ledger
+    #[arg(long, value_name = "ID", env = "WINDROW_EXECUTION_ID", hide_env_values = true, value_parser = parse_execution_id)]
+    pub execution_id: Option<String>,
+}
+
+/// A reason that can be given from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TripReason {
+    /// Its time has come.
+    Schedule,
+    /// It failed, and is run again.
+    Replay,
+    /// An old window.
+    Backfill,
+}
+
+impl From<TripReason> for Reason {
+    fn from(reason: TripReason) -> Reason {
+        match reason {
+            TripReason::Schedule => Reason::Schedule,
+            TripReason::Replay => Reason::Replay,
+            TripReason::Backfill => Reason::Backfill,
+        }
+    }
+}
+
+fn parse_execution_id(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 1_024;
+    if text.is_empty() || text.len() > LONGEST || text.chars().any(char::is_control) {
+        return Err(format!("an execution id is a line of 1 to {LONGEST} bytes"));
+    }
+    Ok(text.to_owned())
 }
 
 /// One window of one output table, for operations on what is published.

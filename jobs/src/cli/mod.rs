@@ -13,7 +13,8 @@ use windrow_core::ErrorKind;
 
 pub(crate) use args::parse_epoch;
 pub use args::{
-    Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputArgs, OutputFormat, TableArgs, WindowArgs, default_concurrency,
+    Common, ConcurrencyArgs, EpochArgs, LogFormat, OutputArgs, OutputFormat, TableArgs, TripArgs, TripReason, WindowArgs,
+    default_concurrency, one_window,
 };
 
 use crate::report::{RESULT_SCHEMA, Reporter, error_json};
@@ -28,7 +29,7 @@ Examples:
   windrow contract lint                      # checks contracts, SQL and checks
 
 Exit codes: 0 ok, 64 usage, 65 bad data, 66 input missing, 70 defect, 71 memory,
-  73 fenced, 75 transient, 77 access denied, 78 misconfigured, 80 gate failed, 143 interrupted";
+  73 fenced, 75 transient, 77 access denied, 78 misconfigured, 80 gate failed, 81 late, 143 interrupted";
 
 /// Windowed raw → clean → curated transforms, published atomically as Parquet, without Spark.
 #[derive(Debug, Parser)]
@@ -47,7 +48,7 @@ enum Verb {
     /// Show what run would do with each window, and why; touches nothing
     Plan(cmd::plan::Args),
     /// Tell whether a window's raw files are all there and have the declared shape
-    CheckInput(cmd::stage::CheckInputArgs),
+    CheckInput(cmd::check_input::Args),
     /// Read, validate and shape a window's raw files into a staged clean output
     RawToClean(cmd::stage::RawToCleanArgs),
     /// Compute a window's curated output from published tables, staged
@@ -56,7 +57,7 @@ enum Verb {
     Check(cmd::stage::CheckArgs),
     /// Publish a staged output that passed the gate
     Publish(cmd::stage::PublishArgs),
-    /// List quarantined windows and show their evidence
+    /// List quarantined windows, show their evidence, close a failed run
     Quarantine(cmd::quarantine::Args),
     /// Run quarantined and failed windows again
     Replay(cmd::replay::Args),
@@ -66,6 +67,8 @@ enum Verb {
     Retract(cmd::retract::Args),
     /// Show every window's head, staleness and last decision
     Status(cmd::status::Args),
+    /// Tell whether a window is there by the time its contract promises
+    Sla(cmd::sla::Args),
     /// Show what nothing reaches any more, and delete it when told to
     Gc(cmd::gc::Args),
     /// Bring every view to what the ledger says
@@ -136,9 +139,14 @@ fn without_outranked(command: Command, arguments: &[OsString]) -> Command {
         arguments.iter().any(|argument| *argument == *flag || argument.to_string_lossy().starts_with(&with_value))
     };
     let names_windows = WINDOW_FLAGS.into_iter().any(is_given);
+    let (names_dataset, names_queue) = (is_given("dataset"), is_given("from-queue"));
     let is_outranked = |arg: &Arg| {
         let is_blank = arg.get_env().is_some_and(runtime::is_blank);
-        is_blank || names_windows && WINDOW_FLAGS.contains(&arg.get_id().as_str())
+        // A queue names datasets and windows itself.
+        let by_window = (names_windows || names_queue) && WINDOW_FLAGS.contains(&arg.get_id().as_str());
+        let by_queue = names_queue && arg.get_id() == "dataset"
+            || names_dataset && ["from_queue", "max_messages"].contains(&arg.get_id().as_str());
+        is_blank || by_window || by_queue
     };
     silence(command, &is_outranked)
 }
@@ -169,7 +177,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Demo(args) => cmd::demo::run(args, &reporter),
         Verb::Run(args) => cmd::run::run(args, &reporter),
         Verb::Plan(args) => cmd::plan::run(args, &reporter),
-        Verb::CheckInput(args) => cmd::stage::check_input(args, &reporter),
+        Verb::CheckInput(args) => cmd::check_input::run(args, &reporter),
         Verb::RawToClean(args) => cmd::stage::raw_to_clean(args, &reporter),
         Verb::CleanToCurated(args) => cmd::stage::clean_to_curated(args, &reporter),
         Verb::Check(args) => cmd::stage::check(args, &reporter),
@@ -181,6 +189,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Gc(args) => cmd::gc::run(args, &reporter),
         Verb::Retract(args) => cmd::retract::run(args, &reporter),
         Verb::Status(args) => cmd::status::run(args, &reporter),
+        Verb::Sla(args) => cmd::sla::run(args, &reporter),
         Verb::Contract(args) => cmd::contract::run(args, &reporter),
         Verb::Explain(args) => cmd::explain::run(args, &reporter),
     };
@@ -208,6 +217,7 @@ impl Verb {
             Verb::Gc(args) => &args.common,
             Verb::Retract(args) => &args.common,
             Verb::Status(args) => &args.common,
+            Verb::Sla(args) => &args.common,
             Verb::Contract(args) => &args.common,
             Verb::Explain(args) => &args.common,
         }

@@ -95,10 +95,17 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "status": "ok",
         "exit_code": 0,
         "counts": counts,
+        "windows_to_run": windows_with(&steps, Action::Run),
+        "windows_waiting": windows_with(&steps, Action::Wait),
         "steps": steps,
     });
     session.reporter.result(&result, &text)?;
     Ok(0)
+}
+
+/// The windows in which at least one table has this action, in order; a window can be in several such lists.
+fn windows_with(steps: &[Step], action: Action) -> BTreeSet<&str> {
+    steps.iter().filter(|step| step.action == action).map(|step| step.window.as_str()).collect()
 }
 
 fn step(

@@ -1,20 +1,24 @@
-//! `windrow quarantine list|show`: what was put aside, and why.
+//! `windrow quarantine list|show|close`: what was put aside, and why; and what a failed run left open.
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 use windrow_core::id::{DatasetName, Epoch, Layer, Table};
 use windrow_core::layout::QuarantineFile;
 use windrow_core::ledger::Reason;
-use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
+use windrow_core::{Error, ErrorKind, PartitionWindow, Result, WindowChoice};
 use windrow_lake::QuarantineEntry;
 
 use crate::cli::Common;
 use crate::report::{RESULT_SCHEMA, Reporter};
 use crate::session::Session;
 
+use super::quarantine_close;
+
 /// Arguments of `windrow quarantine`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  windrow quarantine list\n  windrow quarantine show --dataset flights --window 2013-01-02")]
+#[command(
+    after_help = "Examples:\n  windrow quarantine list\n  windrow quarantine show --dataset flights --window 2013-01-02\n  windrow quarantine close --dataset flights --window 2013-01-02 --run-id r-1     # what run r-1 left undecided"
+)]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -42,17 +46,27 @@ enum Action {
         #[arg(long, value_name = "LAYER", env = "WINDROW_LAYER", hide_env_values = true)]
         layer: Option<Layer>,
     },
+    /// Decide every epoch of a window that the run --run-id left undecided: a FAIL is put aside, the rest is given up
+    Close {
+        /// Dataset, with everything it reads
+        #[arg(long, value_name = "NAME", env = "WINDROW_DATASET", hide_env_values = true)]
+        dataset: DatasetName,
+        /// Window; or last@2024-09-09T02:00:00Z, the last one that is complete at that instant
+        #[arg(long, value_name = "WINDOW", env = "WINDROW_WINDOW", hide_env_values = true)]
+        window: WindowChoice,
+    },
 }
 
-/// Lists or shows quarantine evidence.
+/// Lists or shows quarantine evidence, or closes what a run left open.
 ///
 /// # Errors
-/// `Usage` when there is none to show, else what the store says.
+/// `Usage` when there is none to show or no run is named, else what the store says.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?;
     match &args.action {
         Action::List { dataset } => list(&session, dataset.as_ref()),
         Action::Show { dataset, window, layer } => show(&session, dataset, window, *layer),
+        Action::Close { dataset, window } => quarantine_close::run(&session, dataset, *window),
     }
 }
 

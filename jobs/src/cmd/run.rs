@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::json;
 use windrow_core::id::{DatasetName, Table};
 use windrow_core::ledger::Reason;
-use windrow_core::{ErrorKind, PartitionWindow, Result};
+use windrow_core::{Error, ErrorKind, PartitionWindow, Result};
 
-use crate::cli::{Common, ConcurrencyArgs, WindowArgs};
+use crate::cli::{Common, ConcurrencyArgs, TripArgs, WindowArgs};
 use crate::report::{self, RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::publish;
@@ -31,6 +31,8 @@ pub struct Args {
     #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub force: bool,
     #[command(flatten)]
+    pub(crate) trip: TripArgs,
+    #[command(flatten)]
     pub(crate) concurrency: ConcurrencyArgs,
     #[command(flatten)]
     pub(crate) common: Common,
@@ -41,11 +43,12 @@ pub struct Args {
 /// # Errors
 /// `Usage` and `Misconfigured` before any window is touched.
 pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Schedule, args.force)?;
+    let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let tables = plan::tables(&session.project, &args.dataset)?;
     let target = tables.last().map(|table| session.project.contract(table)).transpose()?;
     let windows = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
     lint::require_clean(&session.project, &tables)?;
+    session.force_failed(&tables, &windows)?;
     let results = walk_windows(&session, &tables, &windows, args.concurrency.windows());
     summarise(&session, "run", args.dataset.as_str(), &results, windows.len())
 }
@@ -218,6 +221,27 @@ fn next_step(dataset: &str, table: &TableResult, error: &windrow_core::Error) ->
 /// # Errors
 /// `Misconfigured` when the result cannot be written.
 pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[WindowResult], planned: usize) -> Result<u8> {
+    summarise_with(session, verb, name, (results, planned), None)
+}
+
+/// What a verb has to say beside its windows.
+pub(super) struct Extra<'a> {
+    /// The field of the result.
+    pub(super) field: &'static str,
+    /// Its value.
+    pub(super) value: serde_json::Value,
+    /// A failure that is of no window; it counts when no window failed.
+    pub(super) failure: Option<&'a Error>,
+}
+
+/// [`summarise`] with a field and a failure of the verb's own.
+pub(super) fn summarise_with(
+    session: &Session<'_>,
+    verb: &str,
+    name: &str,
+    (results, planned): (&[WindowResult], usize),
+    extra: Option<Extra<'_>>,
+) -> Result<u8> {
     let of = |wanted: Status| results.iter().filter(|result| result.status() == wanted).count();
     let (ok, skip, quarantined) = (of(Status::Published), of(Status::Unchanged), of(Status::Quarantined));
     let failed = results.len() - ok - skip - quarantined;
@@ -230,13 +254,14 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
         .map(|table| table.rows_out)
         .sum();
     let first = results.iter().find_map(WindowResult::failure).and_then(|table| table.failure.as_ref());
+    let first = first.or(extra.as_ref().and_then(|extra| extra.failure));
     let code = first.map_or(0, |error| error.kind().exit_code());
     let seconds = session.runtime.elapsed().as_secs_f64();
     let run_id = &session.run_id;
     let done = format!(
         "Done. OK={ok} SKIP={skip} QUARANTINED={quarantined} FAIL={failed}{untried} ROWS={rows} TIME={seconds:.1}s run_id={run_id}"
     );
-    let result = json!({
+    let mut result = json!({
         "schema": RESULT_SCHEMA,
         "verb": verb,
         "dataset": name,
@@ -248,6 +273,9 @@ pub fn summarise(session: &Session<'_>, verb: &str, name: &str, results: &[Windo
         "milliseconds": (seconds * 1000.0).round(),
         "windows": results,
     });
+    if let (Some(fields), Some(extra)) = (result.as_object_mut(), extra) {
+        fields.insert(extra.field.to_owned(), extra.value);
+    }
     session.reporter.result(&result, &done)?;
     Ok(code)
 }

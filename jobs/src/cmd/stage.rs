@@ -4,22 +4,12 @@ use serde_json::{Value, json};
 use windrow_core::ledger::Reason;
 use windrow_core::{Epoch, Error, ErrorKind, Layer, PartitionWindow, Result, Table};
 
-use crate::cli::{Common, EpochArgs, TableArgs};
+use crate::cli::{Common, EpochArgs, TableArgs, TripArgs};
 use crate::lint;
-use crate::report::{RESULT_SCHEMA, Reporter, bytes, count};
+use crate::report::{RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::staging::Stage;
-use crate::stage::{clean, curated, evidence, gate, input, publish, walk};
-
-/// Arguments of `windrow check-input`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  windrow check-input --dataset flights --window 2013-01-01")]
-pub struct CheckInputArgs {
-    #[command(flatten)]
-    table: TableArgs,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
+use crate::stage::{clean, curated, evidence, gate, publish, walk};
 
 /// Arguments of `windrow raw-to-clean`.
 #[derive(Debug, clap::Args)]
@@ -30,6 +20,8 @@ pub struct RawToCleanArgs {
     /// Compute the window again although nothing changed
     #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     force: bool,
+    #[command(flatten)]
+    trip: TripArgs,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -43,6 +35,8 @@ pub struct CleanToCuratedArgs {
     /// Compute the window again although nothing changed
     #[arg(long, env = "WINDROW_FORCE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     force: bool,
+    #[command(flatten)]
+    trip: TripArgs,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -58,6 +52,8 @@ pub struct CheckArgs {
     #[command(flatten)]
     epoch: EpochArgs,
     #[command(flatten)]
+    trip: TripArgs,
+    #[command(flatten)]
     pub(crate) common: Common,
 }
 
@@ -70,30 +66,9 @@ pub struct PublishArgs {
     #[command(flatten)]
     epoch: EpochArgs,
     #[command(flatten)]
+    trip: TripArgs,
+    #[command(flatten)]
     pub(crate) common: Common,
-}
-
-/// Answers whether a window's raw files are there and have the declared shape.
-///
-/// # Errors
-/// `InputMissing`, `SchemaMismatch` or `CorruptInput` with every finding.
-pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Schedule, false)?;
-    let window = &args.table.window;
-    let raw = session.project.contract_at(&Table::new(Layer::Raw, args.table.dataset.clone()), window)?;
-    let found = input::discover(&session, raw, window)?;
-    let report = input::check_headers(&session, raw, &found.inputs)?;
-    if !report.is_empty() {
-        let findings = evidence::findings(&session, &report, 0, "");
-        let message = count(report.total(), "finding");
-        return Err(Error::new(report.kind().unwrap_or(ErrorKind::SchemaMismatch), message).with_diagnostics(findings));
-    }
-    let size: u64 = found.inputs.iter().map(|file| file.size).sum();
-    let text = format!("{} {window}: {} {} as declared", raw.table, count(found.inputs.len() as u64, "file"), bytes(size));
-    let files: Vec<Value> =
-        found.inputs.iter().map(|file| json!({"key": file.key, "size": file.size, "etag": file.etag})).collect();
-    let fields = json!({"files": files, "bytes": size, "hidden": found.hidden});
-    finish(&session, "check-input", &raw.table, window, fields, &text)
 }
 
 /// Stages the clean output of a window.
@@ -101,12 +76,13 @@ pub fn check_input(args: &CheckInputArgs, reporter: &Reporter) -> Result<u8> {
 /// # Errors
 /// As [`clean::raw_to_clean`].
 pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Schedule, args.force)?;
+    let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let table = Table::new(Layer::Clean, args.table.dataset.clone());
-    let contract = session.project.contract_at(&table, &args.table.window)?;
+    let window = session.window(&table, args.table.window)?;
     lint::require_clean(&session.project, std::slice::from_ref(&table))?;
-    let stage = clean::raw_to_clean(&session, contract, &args.table.window)?;
-    staged(&session, "raw-to-clean", &table, &args.table.window, &stage)
+    session.force_failed(std::slice::from_ref(&table), &[window])?;
+    let stage = clean::raw_to_clean(&session, session.project.contract(&table)?, &window)?;
+    staged(&session, "raw-to-clean", &table, &window, &stage)
 }
 
 /// Stages the curated output of a window.
@@ -114,12 +90,13 @@ pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
 /// # Errors
 /// As [`curated::clean_to_curated`].
 pub fn clean_to_curated(args: &CleanToCuratedArgs, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Schedule, args.force)?;
+    let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let table = Table::new(Layer::Curated, args.table.dataset.clone());
-    let contract = session.project.contract_at(&table, &args.table.window)?;
+    let window = session.window(&table, args.table.window)?;
     lint::require_clean(&session.project, std::slice::from_ref(&table))?;
-    let stage = curated::clean_to_curated(&session, contract, &args.table.window)?;
-    staged(&session, "clean-to-curated", &table, &args.table.window, &stage)
+    session.force_failed(std::slice::from_ref(&table), &[window])?;
+    let stage = curated::clean_to_curated(&session, session.project.contract(&table)?, &window)?;
+    staged(&session, "clean-to-curated", &table, &window, &stage)
 }
 
 fn staged(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWindow, stage: &Stage) -> Result<u8> {
@@ -159,9 +136,9 @@ fn gate_table(table: &TableArgs, epoch: &EpochArgs) -> Table {
 /// # Errors
 /// `Misconfigured` when nothing is staged, else what the store says.
 pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Schedule, false)?;
-    let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
-    session.project.contract_at(&table, window)?;
+    let session = Session::open(reporter, Reason::Schedule, false)?.on_trip(&args.trip);
+    let table = gate_table(&args.table, &args.epoch);
+    let window = &session.window(&table, args.table.window)?;
     let (epoch, answer) = gate::check(&session, &table, window, args.epoch.epoch)?;
     let failed: Vec<_> = answer.checks.iter().filter(|check| !check.passed).map(evidence::gate_finding).collect();
     reporter.findings(&failed);
@@ -181,9 +158,9 @@ pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
 /// # Errors
 /// `QualityFailed`, `Fenced`, `Misconfigured`, or what the store says.
 pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
-    let session = Session::open(reporter, Reason::Schedule, false)?;
-    let (table, window) = (gate_table(&args.table, &args.epoch), &args.table.window);
-    session.project.contract_at(&table, window)?;
+    let session = Session::open(reporter, Reason::Schedule, false)?.on_trip(&args.trip);
+    let table = gate_table(&args.table, &args.epoch);
+    let window = &session.window(&table, args.table.window)?;
     let published = match publish::publish(&session, &table, window, args.epoch.epoch) {
         Err(error) if error.kind() == ErrorKind::QualityFailed => {
             return Err(refused(&session, &table, window, args.epoch.epoch)?);
@@ -215,7 +192,15 @@ fn refused(session: &Session<'_>, table: &Table, window: &PartitionWindow, epoch
     walk::reject(session, table, window, epoch, &answer)
 }
 
-fn finish(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWindow, fields: Value, text: &str) -> Result<u8> {
+/// Prints what a verb did to one table of one window.
+pub(super) fn finish(
+    session: &Session<'_>,
+    verb: &str,
+    table: &Table,
+    window: &PartitionWindow,
+    fields: Value,
+    text: &str,
+) -> Result<u8> {
     let mut result = json!({
         "schema": RESULT_SCHEMA,
         "verb": verb,

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use windrow_core::ledger::{InputEntry, inputs_sha256};
+use windrow_core::ledger::{Decision, InputEntry, inputs_sha256};
 use windrow_core::{Contract, Layer, PartitionWindow, Result, Table};
-use windrow_lake::{Head, RawInput};
+use windrow_lake::{Head, LakeTable, RawInput};
 
 use crate::session::Session;
 
@@ -107,6 +107,15 @@ fn difference(before: &[InputEntry], today: &[InputEntry]) -> Stale {
     let removed = before.keys().filter(|key| !today.contains_key(*key)).count();
     let changed = today.iter().filter(|(key, input)| before.get(*key).is_some_and(|old| old != *input)).count();
     Stale::RawFiles { added, removed, changed }
+}
+
+/// Tells whether a window's newest epoch was published or retracted. One that was put aside, left undecided or never begun
+/// is what a replay computes again; so is one whose ledger cannot be read, which then says so itself.
+pub fn is_settled(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow) -> bool {
+    let states = session.runtime.block_on(lake_table.window_history(window)).unwrap_or_default();
+    let last = states.iter().max_by_key(|state| state.epoch);
+    let decision = last.and_then(|state| state.outcome.as_ref()).map(|outcome| outcome.document().decision);
+    matches!(decision, Some(Decision::Published | Decision::Retracted))
 }
 
 /// The tables a table reads; none for a clean table.

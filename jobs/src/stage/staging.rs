@@ -61,7 +61,7 @@ pub fn request(
         window: *window,
         attempt: runtime::new_attempt()?,
         run_id: session.run_id.clone(),
-        execution_id: None,
+        execution_id: session.execution_id.clone(),
         reason: session.reason,
         code: session.code.clone(),
         config_sha256: session.project.config_sha256(table.name())?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
@@ -15,6 +16,16 @@ use windrow_core::{Error, ErrorKind};
 
 /// How long before their end credentials are replaced; half their life when that is shorter.
 const REFRESH_AHEAD: Duration = Duration::from_secs(5 * 60);
+
+/// Proves that there are credentials before anything is asked with them.
+///
+/// # Errors
+/// `AccessDenied`, `Misconfigured` or `Transient`, with where credentials can come from.
+pub(crate) async fn require(sdk: &SdkConfig) -> Result<(), Error> {
+    let provider = sdk.credentials_provider().ok_or_else(|| Error::internal("the AWS configuration has no credentials chain"))?;
+    let found = provider.provide_credentials().await.map_err(|error| explain(&error))?;
+    require_sendable(&found)
+}
 
 /// The time, as the SDK's own source tells it.
 pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

@@ -2,10 +2,12 @@
 //! with.
 
 mod credentials;
+mod queue;
 mod s3;
 
 use windrow_core::Error;
 
+pub use queue::{MOST_AT_ONCE, Queue, QueueMessage};
 pub use s3::{S3Environment, S3Options, open_lake};
 
 /// The longest error name Step Functions takes, in characters.

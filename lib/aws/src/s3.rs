@@ -85,7 +85,8 @@ pub async fn open_lake(url: &str, options: &S3Options, environment: &S3Environme
     Ok(lake)
 }
 
-async fn load_sdk_config(options: &S3Options, environment: &S3Environment) -> SdkConfig {
+/// The AWS configuration of the host, with what is known of profile and region put first.
+pub(crate) async fn load_sdk_config(options: &S3Options, environment: &S3Environment) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
     if let Some(profile) = first([&environment.profile, &options.profile]) {
         loader = loader.profile_name(profile);

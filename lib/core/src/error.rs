@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Misconfigured,
     /// The quality gate answered FAIL: quarantine, alert, replay after a correction.
     QualityFailed,
+    /// A window is not there although its promised time has passed: find out why, replay.
+    SlaMissed,
     /// The command line could not be understood.
     Usage,
     /// The run was asked to stop, and stopped.
@@ -41,7 +43,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the documented table.
-    pub const ALL: [ErrorKind; 12] = [
+    pub const ALL: [ErrorKind; 13] = [
         ErrorKind::Internal,
         ErrorKind::OutOfMemory,
         ErrorKind::Fenced,
@@ -52,6 +54,7 @@ impl ErrorKind {
         ErrorKind::AccessDenied,
         ErrorKind::Misconfigured,
         ErrorKind::QualityFailed,
+        ErrorKind::SlaMissed,
         ErrorKind::Usage,
         ErrorKind::Interrupted,
     ];
@@ -69,6 +72,7 @@ impl ErrorKind {
             ErrorKind::AccessDenied => 77,
             ErrorKind::Misconfigured => 78,
             ErrorKind::QualityFailed => 80,
+            ErrorKind::SlaMissed => 81,
             ErrorKind::Interrupted => 143,
         }
     }
@@ -86,6 +90,7 @@ impl ErrorKind {
             ErrorKind::AccessDenied => "AccessDenied",
             ErrorKind::Misconfigured => "Misconfigured",
             ErrorKind::QualityFailed => "QualityFailed",
+            ErrorKind::SlaMissed => "SlaMissed",
             ErrorKind::Usage => "Usage",
             ErrorKind::Interrupted => "Interrupted",
         }
@@ -111,6 +116,7 @@ impl ErrorKind {
             ErrorKind::AccessDenied => "fix the permissions, then run again",
             ErrorKind::Misconfigured => "fix the named file or flag, then run again",
             ErrorKind::QualityFailed => "look at the evidence, correct the raw file or the check, then `windrow replay`",
+            ErrorKind::SlaMissed => "`windrow status` shows what stopped it: correct that, then `windrow replay`",
             ErrorKind::Usage => "see --help",
             ErrorKind::Interrupted => "run it again; nothing was half-published",
         }
@@ -264,7 +270,7 @@ mod tests {
     #[test]
     fn exit_codes_are_the_documented_ones() {
         let codes: Vec<u8> = ErrorKind::ALL.iter().map(|kind| kind.exit_code()).collect();
-        assert_eq!(codes, [70, 71, 73, 75, 65, 65, 66, 77, 78, 80, 64, 143]);
+        assert_eq!(codes, [70, 71, 73, 75, 65, 65, 66, 77, 78, 80, 81, 64, 143]);
     }
 
     #[test]

@@ -30,4 +30,4 @@ pub use diagnostic::{Diagnostic, Excerpt, Place};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Attempt, DatasetName, Epoch, Layer, RunId, Table};
 pub use violation::{Violation, ViolationReport};
-pub use window::{Grain, PartitionWindow};
+pub use window::{Grain, PartitionWindow, WindowChoice};

@@ -9,6 +9,10 @@ use jiff::{Timestamp, ToSpan};
 
 use crate::error::{Error, ErrorKind, Result};
 
+mod choice;
+
+pub use choice::WindowChoice;
+
 /// The length of a partition window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Grain {
@@ -109,6 +113,31 @@ impl PartitionWindow {
             Grain::Month => 1.month(),
         };
         self.start.checked_sub(span).ok().map(|start| PartitionWindow { start, grain: self.grain })
+    }
+
+    /// The last window of this grain that has ended at an instant, by the clock of the zone. Windows that a clock change
+    /// leaves out are no windows.
+    ///
+    /// # Errors
+    /// `Usage` when there is none in the years a window can name.
+    pub fn last_complete(grain: Grain, zone: &TimeZone, instant: Timestamp) -> Result<Self> {
+        let here = PartitionWindow::containing(grain, zone.to_datetime(instant));
+        // A clock that was put back over a boundary shows a window that has ended.
+        let has_ended = here.instants(zone).is_ok_and(|(_, end)| end <= instant);
+        let mut found = if has_ended { Some(here) } else { here.previous_in(zone) };
+        while let Some(window) = found.filter(|window| window.instants(zone).is_ok_and(|(_, end)| end > instant)) {
+            found = window.previous_in(zone);
+        }
+        found.ok_or_else(|| Error::new(ErrorKind::Usage, format!("no {grain} is complete at {instant}")))
+    }
+
+    /// The window before this one that takes any time by the zone's clock, `None` before the year 1.
+    pub fn previous_in(&self, zone: &TimeZone) -> Option<Self> {
+        let mut window = self.previous()?;
+        while window.instants(zone).is_ok_and(|(start, end)| start == end) {
+            window = window.previous()?;
+        }
+        Some(window)
     }
 
     /// All windows from `from` to `to`, end exclusive.

@@ -62,6 +62,18 @@ impl LakeTable {
         Ok(epochs)
     }
 
+    /// When an epoch was decided, RFC 3339, by the clock of the store; `None` while it is not. For reports: nothing in the
+    /// ledger rests on time.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn decided_at(&self, window: &PartitionWindow, epoch: Epoch) -> Result<Option<String>> {
+        let key = self.register(window, epoch, RegisterKind::Outcome).to_string();
+        let found = self.lake().list(&layout::window_ledger_prefix(self.name(), window)).await?;
+        let outcome = found.into_iter().find(|object| object.location.as_ref() == key);
+        Ok(outcome.map(|object| object.last_modified.to_rfc3339()))
+    }
+
     /// Which registers a window has.
     pub(crate) async fn registers(&self, window: &PartitionWindow) -> Result<EpochRegisters> {
         let mut epochs = EpochRegisters::new();

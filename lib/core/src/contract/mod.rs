@@ -11,15 +11,17 @@ pub mod literal;
 mod model;
 mod pattern;
 mod read;
+mod sla;
 
 pub use json_schema::json_schema;
 pub use model::{
     ColumnCase, ColumnOrder, Compression, Contract, DataType, Dedupe, DedupePolicy, ExtraColumns, Input, Late, MissingColumns,
-    OnViolation, Output, Property, Reader, ReaderFormat, Sla, SortKey, StringFormat, TimeUnit, TransformKind, TransformSpec,
+    OnViolation, Output, Property, Reader, ReaderFormat, SortKey, StringFormat, TimeUnit, TransformKind, TransformSpec,
     ValueRules, WindowRule,
 };
 pub use pattern::{PatternToken, TimePattern};
 pub use read::read;
+pub use sla::Sla;
 /// The strict reading of a file, for the other YAML documents of a project.
 pub(crate) mod reading {
     pub(crate) use super::read::{Reading, severity, threshold};

@@ -8,6 +8,7 @@ use crate::id::{DatasetName, Layer, Table};
 use crate::window::Grain;
 
 use super::pattern::TimePattern;
+use super::sla::Sla;
 
 /// One contract: one table of one layer.
 #[derive(Clone, Debug)]
@@ -538,13 +539,4 @@ pub enum TransformKind {
     Sql(String),
     /// A function compiled into the binary.
     Rust(String),
-}
-
-/// When the table is promised to be there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sla {
-    /// The local time of day, `HH:MM`.
-    pub available_by: String,
-    /// The zone of that time.
-    pub zone: String,
 }

@@ -17,7 +17,8 @@ use crate::gate::Check;
 use crate::id::{DatasetName, Layer, Table};
 use crate::yaml::{self, Node, Value};
 
-use super::model::{Contract, Late, OnViolation, Output, Sla};
+use super::model::{Contract, Late, OnViolation, Output};
+use super::sla::Sla;
 use fields::Map;
 pub(crate) use fields::Reading;
 pub(crate) use quality::severity;
@@ -268,11 +269,13 @@ fn availability(reading: &mut Reading, node: &Node) -> Option<Sla> {
     let (time, zone) = text.split_at(text.len().min(5));
     let zone = if zone.trim().is_empty() { "UTC" } else { zone.trim() };
     let legal_time = jiff::civil::Time::strptime("%H:%M", time).is_ok() && time.len() == 5;
-    let is_offset = zone == "Z" || ((zone.starts_with('+') || zone.starts_with('-')) && zone.len() == 6);
-    if !legal_time || !(is_offset || jiff::tz::TimeZone::get(zone).is_ok()) {
+    let sla = Sla { available_by: time.to_owned(), zone: zone.to_owned() };
+    let is_offset = (zone.starts_with('+') || zone.starts_with('-')) && zone.len() == 6;
+    let legal_zone = zone == "Z" || is_offset && sla.time_zone().is_ok() || jiff::tz::TimeZone::get(zone).is_ok();
+    if !legal_time || !legal_zone {
         let title = format!("timeOfAvailability `{text}` is not a time with a zone");
         reading.report(node, Code::ContractValue, title, "write \"07:30 America/New_York\" or \"07:30+00:00\"");
         return None;
     }
-    Some(Sla { available_by: time.to_owned(), zone: zone.to_owned() })
+    Some(sla)
 }
