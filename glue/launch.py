@@ -170,7 +170,7 @@ def main(arguments):
     folder = installed()
     environment = {**DEFAULTS, "WINDROW_PROJECT": str(folder / "project"), **os.environ, **given}
     child = subprocess.Popen(
-        [executable(folder / "bin" / "windrow"), *command], env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        [executable(folder / "bin" / "windrow"), *command], env=environment, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
     )
     forward_signals(child)
     result = stream(child)

@@ -53,10 +53,10 @@ def base(folder):
     run("buildah", "commit", "--quiet", "--rm", container, BASE)
 
 
-def build(folder, binaries, bin="all", tag=IMAGE):
+def build(folder, binaries, shipped="all", tag=IMAGE):
     """The image of the Dockerfile; ready binaries, laid out by docker/layout.sh, take the place of its build stage."""
-    stage = folder / f"stage-{bin}"
-    run("sh", ROOT / "docker/layout.sh", binaries, stage / "out", bin)
+    stage = folder / f"stage-{shipped}"
+    run("sh", ROOT / "docker/layout.sh", binaries, stage / "out", shipped)
     run("buildah", "bud", "--isolation", "chroot", "--pull-never", "--build-context", f"build={stage}", "--build-arg", f"BASE={BASE}",
         "--build-arg", "WINDROW_GIT=0123456789ab", "--tag", tag, ROOT)
     shutil.rmtree(stage)
