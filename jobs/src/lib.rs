@@ -7,6 +7,7 @@
 //! Invariant: environment, clock and randomness are touched only in [`runtime`]; exit codes come only from
 //! `windrow_core::ErrorKind`.
 
+pub mod alert;
 pub mod cli;
 pub mod cmd;
 pub mod config;
@@ -17,6 +18,9 @@ pub mod plan;
 pub mod project;
 pub mod render;
 pub mod report;
+pub mod result_uri;
 pub mod runtime;
 pub mod session;
 pub mod stage;
+pub mod subject;
+mod supervise;

@@ -3,19 +3,21 @@
 //! stdout carries data only. stderr carries one line a window, or a bar on a terminal; with `--log-format json` each
 //! line there is one JSON object.
 
-use std::fs;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde_json::json;
-use windrow_core::{Diagnostic, Error, ErrorKind, Result, RunId};
+use serde_json::{Map, Value, json};
+use windrow_core::{Diagnostic, Error, ErrorKind, PartitionWindow, Result, RunId};
 use windrow_lake::Lake;
 
 use crate::cli::{Common, LogFormat, OutputFormat};
-use crate::{lake, render, runtime};
+use crate::result_uri::ResultTarget;
+use crate::subject::Subject;
+use crate::{alert, lake, render, runtime};
 
 /// The version of the JSON results.
 pub const RESULT_SCHEMA: u32 = 1;
@@ -28,16 +30,19 @@ pub struct Reporter {
     colour: bool,
     bar: Option<ProgressBar>,
     lake: Arc<OnceLock<Lake>>,
+    subject: Subject,
+    window: Arc<OnceLock<PartitionWindow>>,
 }
 
 impl Reporter {
-    /// A reporter that follows the common flags.
-    pub fn new(common: &Common) -> Self {
+    /// A reporter that follows the common flags, of a call that is about `subject`.
+    pub fn new(common: &Common, subject: Subject) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let wants_bar = is_terminal && !common.quiet && common.log_format == LogFormat::Pretty;
         let bar = wants_bar.then(ProgressBar::hidden);
         let run_id = common.run_id.clone().or_else(|| runtime::new_run_id().ok());
-        Reporter { common: common.clone(), run_id, colour: runtime::colour_wanted(is_terminal), bar, lake: Arc::default() }
+        let (colour, common) = (runtime::colour_wanted(is_terminal), common.clone());
+        Reporter { common, run_id, colour, bar, lake: Arc::default(), subject, window: Arc::default() }
     }
 
     /// Names the lake whose requests results tell of.
@@ -107,7 +112,7 @@ impl Reporter {
         }
     }
 
-    fn json_line(&self, level: &str, name: &str, body: &serde_json::Value) {
+    fn json_line(&self, level: &str, name: &str, body: &Value) {
         let run_id = self.run_id.as_ref().map(RunId::as_str);
         let mut line = json!({"time": runtime::now().to_string(), "level": level, "event": name, "run_id": run_id});
         if let (Some(line), Some(body)) = (line.as_object_mut(), body.as_object()) {
@@ -133,67 +138,139 @@ impl Reporter {
         }
     }
 
-    /// Writes the result: JSON or text on stdout, and the JSON to `--result-uri`. A verb's result says what was asked of
-    /// its store, when that counts requests.
+    /// Writes the result: JSON or text on stdout, and the JSON to `--result-uri`. What is missing of the envelope is added;
+    /// a verb's result says what was asked of its store, when that counts requests.
     ///
     /// # Errors
-    /// `Misconfigured` when the result file cannot be written, `Internal` when the result cannot be serialised.
+    /// `Misconfigured` when the result file cannot be written, what the store says when the object cannot, `Internal` when
+    /// the result cannot be serialised.
     pub fn result(&self, result: &impl Serialize, text: &str) -> Result<()> {
-        let mut result =
+        let result =
             serde_json::to_value(result).map_err(|error| Error::internal("cannot serialise the result").caused_by(error))?;
-        let traffic = self.lake.get().and_then(lake::traffic_json);
-        if let (Some(traffic), Some(fields)) = (traffic, result.as_object_mut().filter(|fields| fields.contains_key("exit_code")))
-        {
-            fields.insert("storage".to_owned(), traffic);
-        }
-        let line = result.to_string();
-        if let Some(path) = &self.common.result_uri {
-            self.probe_result_uri()?;
-            fs::write(path, format!("{line}\n")).map_err(|error| cannot_write_result(path, error))?;
-        }
-        let shown = if self.common.output == OutputFormat::Json { line } else { text.to_owned() };
-        if !shown.is_empty() {
-            print_line(&shown)?;
-        }
-        Ok(())
+        let line = self.enveloped(result).to_string();
+        self.keep(&line).map_err(|error| {
+            let place = self.common.result_uri.as_deref().unwrap_or_default();
+            let help = error.help_text().map(str::to_owned);
+            let lost =
+                Error::new(error.kind(), "the result could not be written").with(alert::RESULT_LOST, place).caused_by(error);
+            if let Some(help) = help { lost.help(help) } else { lost }
+        })?;
+        self.show(&line, text)
     }
 
-    /// Proves before any work that `--result-uri` can be written, and that it is not some other file of the user's.
+    /// Adds schema, verb, table, window, run, status and exit code to a result that lacks them; what is no result of a verb
+    /// (a JSON Schema, a piece of evidence) stays as it is.
+    pub(crate) fn enveloped(&self, result: Value) -> Value {
+        let Value::Object(mut fields) = result else { return result };
+        if !fields.get("schema").is_some_and(Value::is_number) {
+            return Value::Object(fields);
+        }
+        let mut whole = Map::from_iter([("schema".to_owned(), RESULT_SCHEMA.into())]);
+        whole.extend(self.subject().fields());
+        whole.insert("run_id".to_owned(), self.run_id.as_ref().map(RunId::as_str).into());
+        let is_failed = fields.get("exit_code").and_then(Value::as_u64).is_some_and(|code| code != 0);
+        whole.insert("status".to_owned(), if is_failed { "failed" } else { "ok" }.into());
+        whole.insert("exit_code".to_owned(), 0.into());
+        if fields.get("alert").is_some_and(Value::is_null) {
+            fields.remove("alert");
+        }
+        whole.extend(fields);
+        if let Some(traffic) = self.lake.get().and_then(lake::traffic_json) {
+            whole.insert("storage".to_owned(), traffic);
+        }
+        Value::Object(whole)
+    }
+
+    /// Writes a line to `--result-uri`, if that is given.
+    fn keep(&self, line: &str) -> Result<()> {
+        match &self.common.result_uri {
+            Some(uri) => ResultTarget::parse(uri)?.write(line, self),
+            None => Ok(()),
+        }
+    }
+
+    fn show(&self, line: &str, text: &str) -> Result<()> {
+        let shown = if self.common.output == OutputFormat::Json { line } else { text };
+        if shown.is_empty() { Ok(()) } else { print_line(shown) }
+    }
+
+    /// Proves before any work that `--result-uri` can be written, and that nothing of the user's is in its place.
     ///
     /// # Errors
-    /// `Misconfigured` when it cannot, or when the file that is there is no result of windrow.
+    /// `Misconfigured` when it cannot.
     pub fn probe_result_uri(&self) -> Result<()> {
-        let Some(path) = &self.common.result_uri else { return Ok(()) };
-        if path.to_string_lossy().contains("://") {
-            return Err(Error::misconfigured("--result-uri is an address, and only a file can be written").help("name a file"));
-        }
-        if path.to_string_lossy().contains("://") {
-            let message = format!("--result-uri {} is not a file", path.display());
-            return Err(Error::misconfigured(message).help("this version writes results to files only; S3 follows"));
-        }
-        match fs::read(path) {
-            Ok(bytes) if bytes.is_empty() || is_result(&bytes) => Ok(()),
-            Ok(_) => Err(Error::misconfigured(format!("--result-uri {} exists and is no result of windrow", path.display()))
-                .help("name another file; it will not be overwritten")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let written = fs::File::options().append(true).create(true).open(path);
-                written.map(|_| ()).map_err(|error| cannot_write_result(path, error))
-            }
-            Err(error) => Err(cannot_write_result(path, error)),
+        match &self.common.result_uri {
+            Some(uri) => ResultTarget::parse(uri)?.probe(),
+            None => Ok(()),
         }
     }
 
-    /// Reports a failure of the whole verb, and returns its exit code.
+    /// Refuses a `--result-uri` where the lake keeps its own objects.
+    ///
+    /// # Errors
+    /// `Misconfigured`.
+    pub fn refuse_result_in(&self, root: &Path, lake: &str) -> Result<()> {
+        match &self.common.result_uri {
+            Some(uri) => ResultTarget::parse(uri)?.refuse_in_lake(root, lake),
+            None => Ok(()),
+        }
+    }
+
+    /// The result of a verb that failed as a whole.
+    pub fn failure(&self, error: &Error) -> Value {
+        self.enveloped(json!({
+            "schema": RESULT_SCHEMA,
+            "status": "failed",
+            "exit_code": error.kind().exit_code(),
+            "error": error_json(error),
+            "alert": self.alert(error),
+        }))
+    }
+
+    /// A failure in business words.
+    pub fn alert(&self, error: &Error) -> String {
+        alert::failed(&self.subject(), error)
+    }
+
+    /// Reports a failure of the whole verb, and returns its exit code. The result is written and printed; what cannot be
+    /// written is told, and changes nothing of the failure.
     pub fn fail(&self, error: &Error) -> u8 {
         self.finish();
+        self.tell(error);
+        self.close(error, &self.failure(error));
+        error.kind().exit_code()
+    }
+
+    /// A failure on stderr.
+    pub fn tell(&self, error: &Error) {
         match self.common.log_format {
             LogFormat::Pretty => self.stderr(render::error(error, self.colour).trim_end()),
             LogFormat::Json => self.json_line("error", "error", &json!({"error": error_json(error)})),
         }
-        let result = json!({"schema": RESULT_SCHEMA, "status": "failed", "error": error_json(error), "exit_code": error.kind().exit_code()});
-        // What cannot be written either is this very error, or follows from it.
-        let _ = self.result(&result, "");
-        error.kind().exit_code()
+    }
+
+    /// Writes and prints the result of a failure.
+    pub fn close(&self, error: &Error, result: &Value) {
+        let line = result.to_string();
+        let is_lost = error.context().iter().any(|(key, _)| *key == alert::RESULT_LOST);
+        if !is_lost
+            && let Err(lost) = self.keep(&line)
+            && lost.message() != error.message()
+        {
+            self.alarm("result", &format!("   = the result was not written: {lost}"), &json!({"error": error_json(&lost)}));
+        }
+        // Nobody reads it any more.
+        let _ = self.show(&line, "");
+    }
+
+    /// What the verb is about.
+    pub fn subject(&self) -> Subject {
+        Subject { window: self.subject.window.or_else(|| self.window.get().copied()), ..self.subject.clone() }
+    }
+
+    /// Names the one window of the verb, once it is known: for a window that is named by something else than itself.
+    pub fn name_window(&self, window: &PartitionWindow) {
+        let _ = self.window.set(*window);
     }
 
     /// The run's id: the given one or a new one.
@@ -232,40 +309,28 @@ fn print_line(text: &str) -> Result<()> {
     }
 }
 
-/// Tells a result of ours from any other JSON a user may have.
-fn is_result(bytes: &[u8]) -> bool {
-    let parsed: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
-    let ours = ["exit_code", "run_id", "$schema"];
-    parsed.is_some_and(|value| ours.iter().any(|key| value.get(key).is_some()))
-}
-
-fn cannot_write_result(path: &std::path::Path, error: std::io::Error) -> Error {
-    Error::misconfigured(format!("--result-uri {} cannot be written", path.display())).caused_by(error)
-}
-
 /// An error as results and logs carry it.
-pub fn error_json(error: &Error) -> serde_json::Value {
+pub fn error_json(error: &Error) -> Value {
     let kind: ErrorKind = error.kind();
-    let context: serde_json::Map<String, serde_json::Value> =
-        error.context().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
-    let failure = windrow_aws::task_failure(error);
+    let context: Map<String, Value> = error.context().iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
     json!({
         "kind": kind.name(),
-        "error": failure.error,
-        "cause": failure.cause,
+        "error": kind.step_functions_error(),
         "exit_code": kind.exit_code(),
         "message": error.to_string(),
         "context": context,
         "help": error.help_text().unwrap_or_else(|| kind.next_step()),
+        "rows": error.rows().map(|rows| json!({"read": rows.read, "refused": rows.refused})),
         "findings": error.diagnostics().iter().take(20).map(finding_json).collect::<Vec<_>>(),
     })
 }
 
 /// A finding as results and logs carry it.
-pub fn finding_json(finding: &Diagnostic) -> serde_json::Value {
+pub fn finding_json(finding: &Diagnostic) -> Value {
     json!({
         "code": finding.code.as_str(),
         "title": finding.title,
+        "subject": finding.subject,
         "file": &*finding.place.file,
         "line": finding.place.line,
         "column": finding.place.column,

@@ -1,11 +1,13 @@
 //! The only place that touches what differs from run to run: environment, clock, randomness, signals and threads.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use windrow_core::id::{Attempt, RunId};
 use windrow_core::ledger::CodeVersion;
 use windrow_core::{Error, ErrorKind, Result};
@@ -94,7 +96,12 @@ async fn watch_signals(interrupted: Arc<AtomicBool>, no_patience: tokio::sync::w
     else {
         return;
     };
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, _ = hangup.recv() => {} }
+    tokio::select! {
+        _ = terminate.recv() => {},
+        _ = interrupt.recv() => {},
+        _ = hangup.recv() => {},
+        () = ASKED_TO_STOP.notified() => {},
+    }
     interrupted.store(true, Ordering::Relaxed);
     // A step that does not look up in time is left where it is: whatever it wrote is invisible without an outcome.
     let drain = async {
@@ -102,7 +109,12 @@ async fn watch_signals(interrupted: Arc<AtomicBool>, no_patience: tokio::sync::w
         no_patience.send_replace(true);
         tokio::time::sleep(LONGEST_DRAIN - PATIENCE).await;
     };
-    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {}, () = drain => {} }
+    tokio::select! {
+        _ = terminate.recv() => {},
+        _ = interrupt.recv() => {},
+        () = ASKED_TO_STOP.notified() => {},
+        () = drain => {},
+    }
     last_words();
     leave_now();
 }
@@ -183,6 +195,35 @@ pub fn is_blank(name: &std::ffi::OsStr) -> bool {
 /// This program as it was called, so that a suggested command can be pasted: `windrow`, `target/debug/windrow`.
 pub fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "windrow".to_owned())
+}
+
+/// The variable that tells a child that its standard input is the line of its supervisor.
+pub const SUPERVISED: &str = "WINDROW_SUPERVISED";
+
+/// Told by the supervisor; a signal to this process means the same.
+static ASKED_TO_STOP: Notify = Notify::const_new();
+
+/// Listens to the supervisor, if there is one: a byte asks to stop, and a second one to leave at once. The end of the line
+/// says that the supervisor is gone; then nobody waits for the result, and no job that answers to no signal is left behind.
+pub fn follow_supervisor() {
+    if variable(SUPERVISED).is_none() {
+        return;
+    }
+    std::thread::spawn(|| {
+        let mut line = std::io::stdin().lock();
+        while line.read_exact(&mut [0]).is_ok() {
+            ASKED_TO_STOP.notify_one();
+        }
+        leave_now();
+    });
+}
+
+/// The file of this program.
+///
+/// # Errors
+/// `Internal` when the system does not tell.
+pub fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().map_err(|error| Error::internal("this program's own file cannot be found").caused_by(error))
 }
 
 /// The current folder.

@@ -61,6 +61,7 @@ impl<'r> Session<'r> {
         reporter.probe_result_uri()?;
         let root = project::find_root(common.project.as_deref(), &runtime::current_dir()?)?;
         let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
+        reporter.refuse_result_in(&project.root, &project.config.lake)?;
         let told = reporter.clone();
         let runtime = Runtime::start(Arc::new(move || {
             let _ = told.fail(&runtime::stopped());
@@ -103,7 +104,9 @@ impl<'r> Session<'r> {
     /// # Errors
     /// `Misconfigured` when the table has no contract, `Usage` for a window of another grain.
     pub fn window(&self, table: &Table, choice: WindowChoice) -> Result<PartitionWindow> {
-        one_window(choice, &self.project.contract(table)?.window)
+        let window = one_window(choice, &self.project.contract(table)?.window)?;
+        self.reporter.name_window(&window);
+        Ok(window)
     }
 
     /// Opens a table for writing, and creates it when it is new.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arena;
 #[cfg(test)]
+mod callback;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod cli;
@@ -18,6 +20,8 @@ mod kill;
 mod operate;
 #[cfg(test)]
 mod orchestrated;
+#[cfg(test)]
+mod orchestrator;
 #[cfg(test)]
 mod parquet_files;
 #[cfg(test)]

@@ -51,16 +51,29 @@ pub struct Common {
     /// Form of progress and messages on stderr: pretty or json
     #[arg(long, value_enum, hide_possible_values = true, default_value_t = LogFormat::Pretty, env = "WINDROW_LOG_FORMAT", hide_env_values = true, global = true, help_heading = "Common options")]
     pub log_format: LogFormat,
-    /// Also write the result as JSON to this file
+    /// Also write the result as JSON to this file or s3://bucket/folder/result.json
     #[arg(
         long,
-        value_name = "FILE",
+        value_name = "FILE|URI",
         env = "WINDROW_RESULT_URI",
         hide_env_values = true,
         global = true,
         help_heading = "Common options"
     )]
-    pub result_uri: Option<PathBuf>,
+    pub result_uri: Option<String>,
+    /// Token of the Step Functions task that waits for the result; a supervisor reports to it
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "WINDROW_TASK_TOKEN",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Common options"
+    )]
+    task_token: Option<String>,
+    /// Seconds between the heartbeats to that task [default: 30]
+    #[arg(long, value_name = "N", env = "WINDROW_HEARTBEAT_SECONDS", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=3600), global = true, help_heading = "Common options")]
+    heartbeat_seconds: Option<u32>,
     /// Id of the run, for logs and documents [default: a new one]
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! The command line: what can be asked, parsed and dispatched. One file per verb stands in `cmd/`.
 
 mod args;
+mod given;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -8,8 +9,7 @@ use std::process::ExitCode;
 
 use clap::builder::Resettable;
 use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use serde_json::json;
-use windrow_core::ErrorKind;
+use windrow_core::{Error, ErrorKind};
 
 pub(crate) use args::parse_epoch;
 pub use args::{
@@ -17,7 +17,11 @@ pub use args::{
     default_concurrency, one_window,
 };
 
-use crate::report::{RESULT_SCHEMA, Reporter, error_json};
+pub use given::{Given, without};
+
+use crate::report::Reporter;
+use crate::subject::Subject;
+use crate::supervise::{self, Ticket};
 use crate::{cmd, runtime};
 
 const EXAMPLES: &str = "\
@@ -81,7 +85,8 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    guarded(|| run(std::env::args_os()))
+    let all: Vec<OsString> = std::env::args_os().collect();
+    guarded(|| supervised(all.clone(), all.get(1..).unwrap_or_default()))
 }
 
 /// A panic is a defect (or a system that refuses threads or memory): one line and exit code 70, whatever was going on.
@@ -110,22 +115,40 @@ pub fn job(verb: &str, dataset: &str) -> ExitCode {
     if !names_dataset {
         all.extend(["--dataset".into(), dataset.into()]);
     }
-    all.extend(given);
-    guarded(|| run(all))
+    all.extend(given.clone());
+    guarded(|| supervised(all, &given))
 }
 
-/// A program that asked for JSON gets JSON, also when it asked wrongly.
-fn usage_result(arguments: &[OsString], error: &clap::Error) {
-    let wants_json =
-        arguments.windows(2).any(|pair| pair == ["--output", "json"]) || arguments.iter().any(|arg| arg == "--output=json");
-    if wants_json {
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let error = windrow_core::Error::new(ErrorKind::Usage, message);
-        let code = ErrorKind::Usage.exit_code();
-        let result = json!({"schema": RESULT_SCHEMA, "status": "failed", "error": error_json(&error), "exit_code": code});
-        let _ = writeln!(std::io::stdout(), "{result}");
+/// Runs the command line here, or as the child of a supervisor when a task waits for it.
+fn supervised(all: Vec<OsString>, own: &[OsString]) -> ExitCode {
+    let given = Given::new(all, &Cli::command());
+    let Some(ticket) = Ticket::of(&given) else {
+        runtime::follow_supervisor();
+        return run(&given);
+    };
+    supervise::run(own, &given, ticket).unwrap_or_else(|error| failed_early(&given, &error))
+}
+
+/// A failure before clap has read the flags is told like any other.
+fn failed_early(given: &Given, error: &Error) -> ExitCode {
+    let code = given.common().map(|common| Reporter::new(&common, given.subject()).fail(error));
+    ExitCode::from(code.unwrap_or(error.kind().exit_code()))
+}
+
+/// What clap refused, on stderr in its own words, and as the result.
+fn misused(given: &Given, refused: &clap::Error) -> ExitCode {
+    let text = refused.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let error = Error::new(ErrorKind::Usage, message);
+    if let Ok(common) = given.common() {
+        let reporter = Reporter::new(&common, given.subject());
+        match common.log_format {
+            LogFormat::Pretty => drop(refused.print()),
+            LogFormat::Json => reporter.tell(&error),
+        }
+        reporter.close(&error, &reporter.failure(&error));
     }
+    ExitCode::from(ErrorKind::Usage.exit_code())
 }
 
 /// The flags that name windows, of which one way is chosen.
@@ -156,23 +179,20 @@ fn silence(command: Command, is_outranked: &impl Fn(&Arg) -> bool) -> Command {
     command.mut_subcommands(|subcommand| silence(subcommand, is_outranked))
 }
 
-fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let command = without_outranked(Cli::command(), &arguments);
-    let parsed = command.try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => {
-            let wrong = error.use_stderr();
+fn run(given: &Given) -> ExitCode {
+    let command = without_outranked(Cli::command(), given.arguments());
+    let parsed = command.try_get_matches_from(given.arguments());
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, subject(given, &matches))));
+    let (cli, subject) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if error.use_stderr() => return misused(given, &error),
+        Err(help) => {
             // A closed pipe is the reader's wish; help that cannot be written is not.
-            if wrong {
-                usage_result(&arguments, &error);
-            }
-            let failed = error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
-            return ExitCode::from(if wrong || failed { ErrorKind::Usage.exit_code() } else { 0 });
+            let failed = help.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe);
+            return ExitCode::from(if failed { ErrorKind::Usage.exit_code() } else { 0 });
         }
     };
-    let reporter = Reporter::new(cli.verb.common());
+    let reporter = Reporter::new(cli.verb.common(), subject);
     let result = match &cli.verb {
         Verb::Demo(args) => cmd::demo::run(args, &reporter),
         Verb::Run(args) => cmd::run::run(args, &reporter),
@@ -197,6 +217,16 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => ExitCode::from(reporter.fail(&error)),
     }
+}
+
+/// What the parsed command line is about; only flags that the verb has count.
+fn subject(given: &Given, matches: &clap::ArgMatches) -> Subject {
+    let mut innermost = matches;
+    while let Some((_, below)) = innermost.subcommand() {
+        innermost = below;
+    }
+    let raw = |flag: &str| innermost.try_get_raw(flag).ok().flatten()?.next()?.to_str().map(str::to_owned);
+    Subject::read(given.subject().verb, raw)
 }
 
 impl Verb {

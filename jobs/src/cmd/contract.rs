@@ -2,11 +2,11 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use windrow_core::{ErrorKind, Result, contract};
+use windrow_core::{Error, ErrorKind, Result, contract};
 
 use crate::cli::Common;
 use crate::project::{self, Project};
-use crate::report::{RESULT_SCHEMA, Reporter, count, finding_json};
+use crate::report::{RESULT_SCHEMA, Reporter, count, error_json, finding_json};
 use crate::{lint, runtime};
 
 /// Arguments of `windrow contract`.
@@ -61,9 +61,16 @@ fn lint_project(reporter: &Reporter) -> Result<u8> {
         format!("{} (exit {code})", count(findings.len() as u64, "finding"))
     };
     let found: Vec<_> = findings.iter().map(finding_json).collect();
-    reporter.result(
-        &json!({"schema": RESULT_SCHEMA, "verb": "contract lint", "contracts": contracts, "findings": found, "exit_code": code}),
-        &text,
-    )?;
+    let failure = (!findings.is_empty()).then(|| Error::from_diagnostics(ErrorKind::Misconfigured, findings));
+    let result = json!({
+        "schema": RESULT_SCHEMA,
+        "verb": "contract lint",
+        "contracts": contracts,
+        "findings": found,
+        "exit_code": code,
+        "error": failure.as_ref().map(error_json),
+        "alert": failure.as_ref().map(|error| reporter.alert(error)),
+    });
+    reporter.result(&result, &text)?;
     Ok(code)
 }

@@ -64,7 +64,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     }
     let mut common = args.common.clone();
     common.project = Some(args.dir.clone());
-    let reporter = &Reporter::new(&common);
+    let reporter = &Reporter::new(&common, reporter.subject());
     let session = Session::open(reporter, Reason::Schedule, false)?;
     let mut results: Vec<WindowResult> = Vec::new();
     let mut targets: Vec<Table> = Vec::new();

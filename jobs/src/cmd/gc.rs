@@ -87,6 +87,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "status": if code == 0 { "ok" } else { "failed" },
         "exit_code": code,
         "error": failure.map(error_json),
+        "alert": failure.map(|error| session.reporter.alert(error)),
         "deleted": report.is_some(),
         "plan": items_json(&plan.items),
         "heads": {"objects": plan.heads.objects, "bytes": plan.heads.bytes},

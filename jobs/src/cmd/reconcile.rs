@@ -69,6 +69,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         "status": if code == 0 { "ok" } else { "failed" },
         "exit_code": code,
         "error": failure.map(error_json),
+        "alert": failure.map(|error| session.reporter.alert(error)),
         "views": looked_at,
         "changes": found.iter().map(change_json).collect::<Vec<_>>(),
     });

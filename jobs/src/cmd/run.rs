@@ -13,7 +13,7 @@ use crate::report::{self, RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::publish;
 use crate::stage::walk::{self, Status, TableResult};
-use crate::{lint, plan};
+use crate::{alert, lint, plan};
 
 /// Arguments of `windrow run`.
 #[derive(Debug, clap::Args)]
@@ -255,6 +255,8 @@ pub(super) fn summarise_with(
         .sum();
     let first = results.iter().find_map(WindowResult::failure).and_then(|table| table.failure.as_ref());
     let first = first.or(extra.as_ref().and_then(|extra| extra.failure));
+    let failures = results.iter().filter(|result| result.failure().is_some()).count();
+    let alert = first.map(|error| alert::and_more(&session.reporter.alert(error), failures.saturating_sub(1)));
     let code = first.map_or(0, |error| error.kind().exit_code());
     let seconds = session.runtime.elapsed().as_secs_f64();
     let run_id = &session.run_id;
@@ -269,6 +271,7 @@ pub(super) fn summarise_with(
         "status": if code == 0 { "ok" } else { "failed" },
         "exit_code": code,
         "error": first.map(report::error_json),
+        "alert": alert,
         "counts": {"ok": ok, "skip": skip, "quarantined": quarantined, "fail": failed, "left": left, "rows": rows},
         "milliseconds": (seconds * 1000.0).round(),
         "windows": results,

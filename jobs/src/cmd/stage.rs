@@ -5,11 +5,11 @@ use windrow_core::ledger::Reason;
 use windrow_core::{Epoch, Error, ErrorKind, Layer, PartitionWindow, Result, Table};
 
 use crate::cli::{Common, EpochArgs, TableArgs, TripArgs};
-use crate::lint;
 use crate::report::{RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::staging::Stage;
 use crate::stage::{clean, curated, evidence, gate, publish, walk};
+use crate::{alert, lint};
 
 /// Arguments of `windrow raw-to-clean`.
 #[derive(Debug, clap::Args)]
@@ -149,7 +149,8 @@ pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
         answer.checks.len() - failed.len(),
         answer.checks.len()
     );
-    let value = json!({"status": word, "failed_checks": answer.failed_checks, "epoch": epoch.get(), "profile": answer.profile, "checks": answer.checks});
+    let alert = (!gate::passed(&answer)).then(|| alert::not_passed(&reporter.subject(), &answer.failed_checks));
+    let value = json!({"status": word, "alert": alert, "failed_checks": answer.failed_checks, "epoch": epoch.get(), "profile": answer.profile, "checks": answer.checks});
     finish(&session, "check", &table, window, value, &text)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use windrow_core::gate::{GateResult, Severity};
 use windrow_core::ledger::ErrorClass;
 use windrow_core::violation::{MAX_LISTED, ViolationReport};
-use windrow_core::{Code, Diagnostic, Error, ErrorKind, Place, Result, Violation};
+use windrow_core::{Code, Diagnostic, Error, ErrorKind, Place, Result, RowTally, Violation};
 use windrow_engine::rejects;
 use windrow_lake::{Claimed, LakeTable};
 
@@ -13,6 +13,8 @@ use crate::session::Session;
 
 /// How many groups of findings are shown on screen; all are in rejects.parquet.
 const MAX_GROUPS: usize = 8;
+/// The note of a failed check that blocks nothing.
+pub const WARNING: &str = "a warning: it blocks nothing";
 /// How many violations evidence.json lists itself.
 const MAX_IN_EVIDENCE: usize = 100;
 
@@ -43,6 +45,7 @@ pub fn quarantine_data(
         .with("table", table.name())
         .with("window", claimed.window())
         .with("evidence", place)
+        .with_rows(RowTally { read: rows_in, refused: report.rejected_rows() })
         .with_diagnostics(findings))
 }
 
@@ -76,8 +79,9 @@ pub fn gate_finding(check: &windrow_core::gate::CheckResult) -> Diagnostic {
     let code = if check.observed.starts_with("not evaluated") { Code::CheckBroken } else { Code::CheckFailed };
     let title = format!("check `{}` observed {}, expected {}", check.id, check.observed, check.expected);
     let mut finding = Diagnostic::new(code, parse_place(&check.place), title);
+    finding.subject = Some(check.id.clone());
     if check.severity == Severity::Warning {
-        finding.notes.push("a warning: it blocks nothing".to_owned());
+        finding.notes.push(WARNING.to_owned());
     }
     finding.notes.extend(check.sample.iter().map(|row| format!("row: {row}")));
     finding
@@ -184,6 +188,7 @@ pub fn findings(session: &Session<'_>, report: &ViolationReport, rows_in: u64, e
 fn unlisted(code: Code, column: Option<&str>, count: u64) -> Diagnostic {
     let counted = Violation { column: column.map(Into::into), ..Violation::of_file(code, "", "") };
     let mut finding = Diagnostic::new(code, Place::file("raw files of the window"), counted.title());
+    finding.subject = column.map(str::to_owned);
     finding.notes.push(format!("{count} in all, none of them among the first {MAX_LISTED} violations, which are listed"));
     finding.help = Some(format!("windrow explain {code}"));
     finding

@@ -61,8 +61,27 @@ pub struct S3Environment {
 /// `AccessDenied` for a bucket that another account owns.
 pub async fn open_lake(url: &str, options: &S3Options, environment: &S3Environment) -> Result<Lake> {
     let location: S3Location = url.parse()?;
-    let allow_http = options.allow_http || allows_http(environment.allow_http.as_deref())?;
     let owner = options.expected_bucket_owner.as_deref().map(account_id).transpose()?;
+    let (sdk, settings) = settings(location, options, environment).await?;
+    let lake = Lake::open_s3(&settings).await?;
+    if let Some(owner) = owner {
+        require_owner(&sdk, &settings, owner).await?;
+    }
+    Ok(lake)
+}
+
+/// Puts one object, over an old one if need be; `uri` is `s3://bucket/key`. The bucket is not looked at first.
+///
+/// # Errors
+/// As [`open_lake`].
+pub async fn put_object(uri: &str, bytes: Vec<u8>, options: &S3Options, environment: &S3Environment) -> Result<()> {
+    let (_, settings) = settings(uri.parse()?, options, environment).await?;
+    windrow_lake::put_object(&settings, bytes).await
+}
+
+/// The settings of a client, and what they were made of.
+async fn settings(location: S3Location, options: &S3Options, environment: &S3Environment) -> Result<(SdkConfig, S3Settings)> {
+    let allow_http = options.allow_http || allows_http(environment.allow_http.as_deref())?;
     let sdk = load_sdk_config(options, environment).await;
     let endpoint = endpoint(&sdk, options, environment);
     let region = region(&sdk, endpoint.is_some())?;
@@ -78,11 +97,7 @@ pub async fn open_lake(url: &str, options: &S3Options, environment: &S3Environme
         observer: options.observer.clone(),
         ..S3Settings::new(location, region, Arc::new(credentials))
     };
-    let lake = Lake::open_s3(&settings).await?;
-    if let Some(owner) = owner {
-        require_owner(&sdk, &settings, owner).await?;
-    }
-    Ok(lake)
+    Ok((sdk, settings))
 }
 
 /// The AWS configuration of the host, with what is known of profile and region put first.

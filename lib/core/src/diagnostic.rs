@@ -59,6 +59,8 @@ pub struct Diagnostic {
     pub code: Code,
     /// What is wrong, a lowercase fragment.
     pub title: String,
+    /// The column or check it is about, when it is one.
+    pub subject: Option<String>,
     /// Where.
     pub place: Place,
     /// The offending line with its caret.
@@ -81,6 +83,7 @@ impl Diagnostic {
         Diagnostic {
             code,
             title: title.into(),
+            subject: None,
             place,
             excerpt: None,
             found: None,

@@ -77,6 +77,11 @@ impl ErrorKind {
         }
     }
 
+    /// The first kind of an exit code; `None` for a code of no kind.
+    pub fn of_exit_code(code: u8) -> Option<ErrorKind> {
+        ErrorKind::ALL.into_iter().find(|kind| kind.exit_code() == code)
+    }
+
     /// The name in results and logs, without a prefix.
     pub fn name(self) -> &'static str {
         match self {
@@ -134,6 +139,15 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+/// How many rows a failure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowTally {
+    /// Rows that were read.
+    pub read: u64,
+    /// Rows of them that were refused.
+    pub refused: u64,
+}
+
 /// A failure: its kind, a lowercase message, context from the inside out, and where to look.
 ///
 /// ```
@@ -154,6 +168,7 @@ struct Inner {
     context: Vec<(&'static str, String)>,
     help: Option<String>,
     diagnostics: Vec<Diagnostic>,
+    rows: Option<RowTally>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -161,7 +176,8 @@ impl Error {
     /// Makes an error from what must happen next and what went wrong.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let message = message.into();
-        Error { inner: Box::new(Inner { kind, message, context: Vec::new(), help: None, diagnostics: Vec::new(), source: None }) }
+        let inner = Inner { kind, message, context: Vec::new(), help: None, diagnostics: Vec::new(), rows: None, source: None };
+        Error { inner: Box::new(inner) }
     }
 
     /// Shorthand for [`ErrorKind::Misconfigured`].
@@ -214,6 +230,13 @@ impl Error {
         self
     }
 
+    /// Says how many rows were read and refused.
+    #[must_use]
+    pub fn with_rows(mut self, rows: RowTally) -> Self {
+        self.inner.rows = Some(rows);
+        self
+    }
+
     /// What must happen next.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
@@ -232,6 +255,11 @@ impl Error {
     /// What to do about it, where something better than [`ErrorKind::next_step`] is known.
     pub fn help_text(&self) -> Option<&str> {
         self.inner.help.as_deref()
+    }
+
+    /// How many rows were read and refused, where rows are what failed.
+    pub fn rows(&self) -> Option<RowTally> {
+        self.inner.rows
     }
 
     /// The placed findings behind this error, if any.

@@ -27,7 +27,7 @@ pub mod yaml;
 pub use code::Code;
 pub use contract::Contract;
 pub use diagnostic::{Diagnostic, Excerpt, Place};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Result, RowTally};
 pub use id::{Attempt, DatasetName, Epoch, Layer, RunId, Table};
 pub use violation::{Violation, ViolationReport};
 pub use window::{Grain, PartitionWindow, WindowChoice};

@@ -69,6 +69,7 @@ impl Violation {
     pub fn to_diagnostic(&self) -> Diagnostic {
         let place = Place::new(self.file.clone(), self.line, self.char_column);
         let mut diagnostic = Diagnostic::new(self.code, place, self.title()).label(self.expected.clone());
+        diagnostic.subject = self.column.as_deref().map(str::to_owned);
         diagnostic.excerpt.clone_from(&self.excerpt);
         diagnostic.found.clone_from(&self.value);
         diagnostic.contract.clone_from(&self.contract);

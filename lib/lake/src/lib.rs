@@ -77,7 +77,7 @@ pub use put_once::{PutOnce, RetryPolicy};
 pub use quarantine::QuarantineEntry;
 pub use reconcile::{Reconciled, ViewChange, ViewKind, Views};
 pub use resolve::{Head, HeadFile};
-pub use s3::{S3Encryption, S3Patience, S3Settings};
+pub use s3::{S3Encryption, S3Patience, S3Settings, put_object};
 pub use s3_location::S3Location;
 pub use store::Lake;
 pub use table::LakeTable;

@@ -10,13 +10,13 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum, S3CopyIfNotExists};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
 use windrow_core::{Error, ErrorKind, Result};
 
-use crate::classify::store_error;
+use crate::classify::{store_error, write_error};
 use crate::put_once::RetryPolicy;
 use crate::s3_location::S3Location;
-use crate::store::Lake;
+use crate::store::{Lake, parse_path};
 use crate::traffic::{Meter, MeteredConnector, Observer};
 use crate::upload::UploadPolicy;
 
@@ -161,6 +161,19 @@ impl Lake {
         };
         Ok(Lake::with_client(store, settings.patience.creates, meter, UploadPolicy::new(settings.part_bytes)))
     }
+}
+
+/// Puts one object at a client's location, whose prefix is its key, over an old one if need be. For what is no part of a
+/// lake; there is no other way to write outside of the grammar of keys.
+///
+/// # Errors
+/// `Misconfigured` for a location without a key or a bucket that is not there, else what the store says.
+pub async fn put_object(settings: &S3Settings, bytes: Vec<u8>) -> Result<()> {
+    let shown = settings.location.to_string();
+    let key = settings.location.prefix().ok_or_else(|| Error::misconfigured(format!("{shown} names no object")))?;
+    let store = build(settings, &Arc::default())?;
+    let put = store.put(&parse_path(key)?, PutPayload::from(bytes)).await;
+    put.map(|_| ()).map_err(|error| write_error("cannot write", &shown, error))
 }
 
 fn build(settings: &S3Settings, meter: &Arc<Meter>) -> Result<AmazonS3> {
