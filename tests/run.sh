@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
 # --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
-# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump;
-# root, and Debian 12 or podman and buildah, for the containers.
+# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
+# terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers root and Debian 12.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +20,7 @@ need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
 need python3 'install Python 3.9 or later'
 need objdump 'install binutils'
+need terraform 'install Terraform 1.7 or later'
 
 venv=${CARGO_TARGET_DIR:-target}/test-venv
 install_readers() {
@@ -41,7 +42,9 @@ step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas
 step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.py "$windrow"
 step 'the examples on an S3 server (pyarrow, polars, duckdb)' "$venv/bin/python" tests/demo_s3.py "$windrow"
+step 'metrics and lineage against their specifications' "$venv/bin/python" tests/lineage/validate.py "$windrow"
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
+step 'Terraform' bash tests/terraform.sh "$venv/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
 step 'release build' cargo build --locked --release --workspace --bins
 release=${CARGO_TARGET_DIR:-target}/release

@@ -230,7 +230,7 @@ mod tests {
             said(ErrorKind::AccessDenied).with(RESULT_LOST, "s3://lake/runs/r.json"),
         ];
         let alerts: Vec<String> =
-            errors.iter().map(|error| format!("{:<14} {}", error.kind(), failed(&subject("run"), error))).collect();
+            errors.iter().map(|error| format!("{}: {}", error.kind(), failed(&subject("run"), error))).collect();
         assert!(!alerts.concat().contains("marker"), "no value is told");
         insta::assert_snapshot!(alerts.join("\n"));
     }

@@ -14,6 +14,7 @@ pub mod config;
 pub mod functions;
 pub mod lake;
 pub mod lint;
+pub mod observe;
 pub mod plan;
 pub mod project;
 pub mod render;

@@ -121,6 +121,11 @@ impl Reporter {
         self.stderr(&line.to_string());
     }
 
+    /// A line for machines: nothing before it, nothing after it, whatever the form of the log; shown even with `--quiet`.
+    pub fn machine_line(&self, text: &str) {
+        self.stderr(text);
+    }
+
     /// A line for people only.
     pub fn say(&self, text: &str) {
         if !self.common.quiet && self.common.log_format == LogFormat::Pretty {
@@ -288,8 +293,8 @@ impl Reporter {
 
     fn stderr(&self, text: &str) {
         let write = || {
-            // Nothing is left to be done when the terminal is gone.
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            // One write a line: nobody who shares the pipe comes between. Nothing is left to be done when the terminal is gone.
+            let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
         };
         match &self.bar {
             Some(bar) => bar.suspend(write),

@@ -11,6 +11,7 @@ use windrow_lake::{Lake, LakeTable};
 use crate::cli::{TripArgs, one_window};
 use crate::config::View;
 use crate::lake;
+use crate::observe::Observer;
 use crate::project::{self, Project};
 use crate::report::Reporter;
 use crate::runtime::{self, Runtime};
@@ -48,6 +49,8 @@ pub struct Session<'r> {
     pub force: Force,
     /// The version of this program.
     pub code: CodeVersion,
+    /// Tells metrics and lineage, when asked to.
+    pub observer: Observer,
 }
 
 impl<'r> Session<'r> {
@@ -69,7 +72,8 @@ impl<'r> Session<'r> {
         let lake = lake::open(&project, &runtime, reporter)?;
         reporter.attach(&lake);
         let (run_id, code) = (reporter.run_id()?, runtime::code_version());
-        Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code })
+        let observer = Observer::new(common, &lake::base_uri(&project, &lake), reporter);
+        Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code, observer })
     }
 
     /// The same session for a trip that an orchestrator started.

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use windrow_aws::{Answer, TaskCallback};
 use windrow_core::{Error, ErrorKind, Result};
 
-use crate::cli::Given;
+use crate::cli::{Given, OutputFormat};
 use crate::report::Reporter;
 use crate::{lake, runtime};
 
@@ -73,6 +73,7 @@ impl Ticket {
 /// `Transient` and `Internal` when no child could be started; nobody was told then.
 pub(crate) fn run(arguments: &[OsString], given: &Given, ticket: Ticket) -> Result<ExitCode> {
     let mut common = given.common()?;
+    common.output = OutputFormat::Json;
     common.run_id = Some(common.run_id.map_or_else(runtime::new_run_id, Ok)?);
     let reporter = Reporter::new(&common, given.subject());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

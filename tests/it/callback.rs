@@ -255,7 +255,7 @@ fn an_empty_token_is_none_and_help_is_an_answer() {
     output(orchestrator.employ(&mut command).env("WINDROW_TASK_TOKEN", "")).expect(0);
     orchestrator.assert_silent();
     let help = output(orchestrator.employ(&mut project.command(&["publish", "--help"]))).expect(0);
-    assert!(help.stdout.contains("[env: WINDROW_TASK_TOKEN]") && help.stdout.contains("[env: WINDROW_HEARTBEAT_SECONDS]"));
+    assert!(help.stdout.contains("WINDROW_TASK_TOKEN]") && help.stdout.contains("WINDROW_HEARTBEAT_SECONDS]"));
     assert_eq!(orchestrator.answer().name, "SendTaskSuccess");
     assert_secret(&help);
 }

@@ -32,7 +32,8 @@ fn window_of(dataset: &str) -> &'static str {
     if dataset == "flights" { "2013-01-02" } else { "2019-03-12" }
 }
 
-fn assert_case(dataset: &str, folder: &Path) {
+/// Runs a case, and returns what is alerted.
+fn assert_case(dataset: &str, folder: &Path) -> String {
     let name = folder.display();
     let expected = expected(&fs::read_to_string(folder.join("expect.txt")).unwrap());
     let kind = Code::ALL.iter().find(|code| code.as_str() == expected.code).unwrap().kind();
@@ -59,6 +60,7 @@ fn assert_case(dataset: &str, folder: &Path) {
 
     assert_nothing_of(&project, failed["table"].as_str().unwrap());
     assert_eq!(project.tree("lake/raw"), raw, "{name}");
+    format!("{dataset}/{}: {}", folder.file_name().unwrap().display(), result["alert"].as_str().unwrap())
 }
 
 fn is_expected(expected: &Expected, finding: &Value) -> bool {
@@ -86,14 +88,14 @@ fn assert_nothing_of(project: &Project, table: &str) {
 
 #[test]
 fn every_fixture_stops_where_it_says() {
-    let mut cases = 0;
+    let mut alerts = Vec::new();
     for dataset in ["flights", "orders"] {
         let mut folders: Vec<_> = fs::read_dir(repository().join("tests/fixtures").join(dataset)).unwrap().collect();
         folders.sort_by_key(|entry| entry.as_ref().unwrap().path());
         for entry in folders {
-            assert_case(dataset, &entry.unwrap().path());
-            cases += 1;
+            alerts.push(assert_case(dataset, &entry.unwrap().path()));
         }
     }
-    assert!(cases >= 8, "{cases}");
+    assert!(alerts.len() >= 8, "{alerts:?}");
+    insta::assert_snapshot!("alerts", alerts.join("\n"));
 }

@@ -84,6 +84,22 @@ pub struct Common {
         help_heading = "Common options"
     )]
     pub run_id: Option<RunId>,
+    /// Metrics of every stage on stderr: off or emf (CloudWatch embedded metric format)
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = Metrics::Off, env = "WINDROW_METRICS", hide_env_values = true, global = true, help_heading = "Common options")]
+    pub metrics: Metrics,
+    /// OpenLineage events of every stage: off or lake (written below runs/)
+    #[arg(long, value_enum, hide_possible_values = true, default_value_t = LineageTo::Off, env = "WINDROW_LINEAGE", hide_env_values = true, global = true, help_heading = "Common options")]
+    pub lineage: LineageTo,
+    /// Also post OpenLineage events to this server [default: OPENLINEAGE_URL]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WINDROW_LINEAGE_URL",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Common options"
+    )]
+    pub lineage_url: Option<String>,
     /// Say nothing on stderr but errors
     #[arg(short, long, env = "WINDROW_QUIET", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), global = true, help_heading = "Common options")]
     pub quiet: bool,
@@ -105,6 +121,24 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
+}
+
+/// Which metrics are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Metrics {
+    /// None.
+    Off,
+    /// One line of CloudWatch's embedded metric format a stage.
+    Emf,
+}
+
+/// Where lineage is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LineageTo {
+    /// Nowhere.
+    Off,
+    /// Below `runs/` of the lake.
+    Lake,
 }
 
 /// Which windows.

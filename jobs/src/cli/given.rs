@@ -135,7 +135,7 @@ mod tests {
         let given = Given::new(os(&words), &verbs());
         let subject = given.subject();
         assert_eq!(subject.verb.as_deref(), Some("run"));
-        assert_eq!(Value::Object(subject.fields()).to_string(), r#"{"verb":"run","dataset":"orders","window":"2024-09-08"}"#);
+        assert_eq!(Value::Object(subject.fields()).to_string(), r#"{"dataset":"orders","verb":"run","window":"2024-09-08"}"#);
         assert_eq!((given.value("lake"), given.value("output")), (None, None));
         let below = Given::new(os(&["w", "quarantine", "list"]), &verbs());
         assert_eq!(below.subject().verb.as_deref(), Some("quarantine list"));

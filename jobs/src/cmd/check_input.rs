@@ -6,6 +6,7 @@ use windrow_core::{Contract, Diagnostic, Error, ErrorKind, Layer, PartitionWindo
 use windrow_lake::Discovery;
 
 use crate::cli::{Common, TableArgs, TripArgs};
+use crate::observe::{self, Facts, Subject};
 use crate::plan;
 use crate::report::{Reporter, bytes, count};
 use crate::session::Session;
@@ -49,14 +50,18 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let target = tables.last().ok_or_else(|| Error::internal("a dataset without any table"))?;
     let window = session.window(target, args.table.window)?;
     let raws = raw_contracts(&session, &tables)?;
-    let mut found = Found::default();
-    for raw in &raws {
-        look(&session, raw, &window, &mut found)?;
-    }
-    let sources: Vec<String> = raws.iter().filter_map(|raw| source(&session, raw, &window)).collect();
-    let found = require_all(&window, found)?;
-    let fields = fields(&tables, &sources, &found);
     let table = Table::new(Layer::Raw, args.table.dataset.clone());
+    let subject = Subject { verb: "check-input", table: &table, window: &window, is_called: true };
+    let work = || {
+        let mut found = Found::default();
+        for raw in &raws {
+            look(&session, raw, &window, &mut found)?;
+        }
+        require_all(&window, found)
+    };
+    let found = observe::stage(&session, subject, work, |found| Facts::found(found.iter().map(|(_, found)| found)))?;
+    let sources: Vec<String> = raws.iter().filter_map(|raw| source(&session, raw, &window)).collect();
+    let fields = fields(&tables, &sources, &found);
     finish(&session, "check-input", &table, &window, fields, &text(&window, &found))
 }
 

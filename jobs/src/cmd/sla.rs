@@ -59,6 +59,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let contract = session.project.contract(target)?;
     let now = as_of(args.window);
     let promise = promise(contract, args.window, now)?;
+    reporter.name_window(&promise.window);
     let available = availability(&session, target, &promise.window)?;
     let (status, text) = match &available {
         Some(found) => told_of(&promise, found),

@@ -5,6 +5,7 @@ use windrow_core::ledger::Reason;
 use windrow_core::{Epoch, Error, ErrorKind, Layer, PartitionWindow, Result, Table};
 
 use crate::cli::{Common, EpochArgs, TableArgs, TripArgs};
+use crate::observe::{self, Facts, Subject};
 use crate::report::{RESULT_SCHEMA, Reporter, count};
 use crate::session::Session;
 use crate::stage::staging::Stage;
@@ -79,9 +80,13 @@ pub fn raw_to_clean(args: &RawToCleanArgs, reporter: &Reporter) -> Result<u8> {
     let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let table = Table::new(Layer::Clean, args.table.dataset.clone());
     let window = session.window(&table, args.table.window)?;
-    lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+    let subject = Subject { verb: "raw-to-clean", table: &table, window: &window, is_called: true };
     session.force_failed(std::slice::from_ref(&table), &[window])?;
-    let stage = clean::raw_to_clean(&session, session.project.contract(&table)?, &window)?;
+    let work = || {
+        lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+        clean::raw_to_clean(&session, session.project.contract(&table)?, &window)
+    };
+    let stage = observe::stage(&session, subject, work, Facts::staged)?;
     staged(&session, "raw-to-clean", &table, &window, &stage)
 }
 
@@ -93,9 +98,13 @@ pub fn clean_to_curated(args: &CleanToCuratedArgs, reporter: &Reporter) -> Resul
     let mut session = Session::open(reporter, Reason::Schedule, args.force)?.on_trip(&args.trip);
     let table = Table::new(Layer::Curated, args.table.dataset.clone());
     let window = session.window(&table, args.table.window)?;
-    lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+    let subject = Subject { verb: "clean-to-curated", table: &table, window: &window, is_called: true };
     session.force_failed(std::slice::from_ref(&table), &[window])?;
-    let stage = curated::clean_to_curated(&session, session.project.contract(&table)?, &window)?;
+    let work = || {
+        lint::require_clean(&session.project, std::slice::from_ref(&table))?;
+        curated::clean_to_curated(&session, session.project.contract(&table)?, &window)
+    };
+    let stage = observe::stage(&session, subject, work, Facts::staged)?;
     staged(&session, "clean-to-curated", &table, &window, &stage)
 }
 
@@ -139,7 +148,9 @@ pub fn check(args: &CheckArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?.on_trip(&args.trip);
     let table = gate_table(&args.table, &args.epoch);
     let window = &session.window(&table, args.table.window)?;
-    let (epoch, answer) = gate::check(&session, &table, window, args.epoch.epoch)?;
+    let subject = Subject { verb: "check", table: &table, window, is_called: true };
+    let work = || gate::check(&session, &table, window, args.epoch.epoch);
+    let (epoch, answer) = observe::stage(&session, subject, work, |(epoch, answer)| Facts::gate(*epoch, answer))?;
     let failed: Vec<_> = answer.checks.iter().filter(|check| !check.passed).map(evidence::gate_finding).collect();
     reporter.findings(&failed);
     let word = if gate::passed(&answer) { "PASS" } else { "FAIL" };
@@ -162,12 +173,14 @@ pub fn publish(args: &PublishArgs, reporter: &Reporter) -> Result<u8> {
     let session = Session::open(reporter, Reason::Schedule, false)?.on_trip(&args.trip);
     let table = gate_table(&args.table, &args.epoch);
     let window = &session.window(&table, args.table.window)?;
-    let published = match publish::publish(&session, &table, window, args.epoch.epoch) {
-        Err(error) if error.kind() == ErrorKind::QualityFailed => {
-            return Err(refused(&session, &table, window, args.epoch.epoch)?);
+    let subject = Subject { verb: "publish", table: &table, window, is_called: true };
+    let work = || {
+        match publish::publish(&session, &table, window, args.epoch.epoch) {
+            Err(error) if error.kind() == ErrorKind::QualityFailed => Err(refused(&session, &table, window, args.epoch.epoch)?),
+            published => published,
         }
-        published => published?,
     };
+    let published = observe::stage(&session, subject, work, Facts::published)?;
     let view = published.view.as_deref().map(|key| session.shown(key));
     let superseded = published.head > published.epoch;
     let text = if superseded {

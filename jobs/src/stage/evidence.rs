@@ -29,6 +29,7 @@ pub fn quarantine_data(
     report: &ViolationReport,
     rows_in: u64,
 ) -> Result<Error> {
+    session.observer.saw_rows(table.name(), &claimed.window(), rows_in, report.rejected_rows());
     let kind = report.kind().unwrap_or(ErrorKind::SchemaMismatch);
     let code = report.listed().iter().map(|violation| violation.code).find(|code| code.kind() == kind);
     let class = ErrorClass { kind, code: code.map(|code| code.as_str().to_owned()) };
@@ -60,6 +61,7 @@ pub fn quarantine_gate(
     gate: &GateResult,
     failure: Option<&ErrorClass>,
 ) -> Result<Error> {
+    session.observer.saw_gate(table.name(), &claimed.window(), gate);
     let shown = ErrorClass { kind: ErrorKind::QualityFailed, code: None };
     let body = json!({"gate": gate, "help": ErrorKind::QualityFailed.next_step()});
     let evidence = evidence(session, claimed, failure.unwrap_or(&shown), body);

@@ -28,6 +28,8 @@ pub struct StagedWindow {
     pub files: usize,
     /// Their size in bytes.
     pub bytes: u64,
+    /// The pinned inputs.
+    pub inputs: Vec<InputEntry>,
 }
 
 /// What a transforming stage did.
@@ -113,9 +115,10 @@ pub fn stage(
     let (count, bytes) = (files.len(), files.iter().map(|file| file.size).sum());
     let contract_ref =
         ContractRef { id: contract.id.clone(), version: contract.version.clone(), sha256: contract.sha256.clone() };
-    let output = Output { inputs, contract: contract_ref, rows, files };
+    let output = Output { inputs: inputs.clone(), contract: contract_ref, rows, files };
     session.runtime.block_on(table.put_staged(claimed, output))?;
-    Ok(StagedWindow { table: table.name().clone(), window: claimed.window(), epoch: claimed.epoch(), rows, files: count, bytes })
+    let (table, window, epoch) = (table.name().clone(), claimed.window(), claimed.epoch());
+    Ok(StagedWindow { table, window, epoch, rows, files: count, bytes, inputs })
 }
 
 fn stats_json(stats: &ColumnStats) -> Value {

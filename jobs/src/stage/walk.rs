@@ -6,6 +6,7 @@ use windrow_core::gate::GateResult;
 use windrow_core::{Error, ErrorKind, Layer, PartitionWindow, Result, Table};
 use windrow_lake::Head;
 
+use crate::observe::{self, Facts, Subject};
 use crate::report::{error_json, seconds};
 use crate::runtime;
 use crate::session::Session;
@@ -28,6 +29,19 @@ pub enum Status {
     Failed,
     /// A table it reads was not published in this run.
     Blocked,
+}
+
+impl Status {
+    /// The name in results.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Published => "published",
+            Status::Unchanged => "unchanged",
+            Status::Quarantined => "quarantined",
+            Status::Failed => "failed",
+            Status::Blocked => "blocked",
+        }
+    }
 }
 
 /// The result of one table in one window.
@@ -128,21 +142,33 @@ pub fn table(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> 
         Ok(result) => result,
         Err(error) => {
             // A published file that was damaged, or late files that are not wanted, fail without an epoch to put aside.
-            let quarantined = error.context().iter().any(|(key, _)| *key == "evidence");
-            let status = if quarantined { Status::Quarantined } else { Status::Failed };
+            let status = if is_quarantined(&error) { Status::Quarantined } else { Status::Failed };
             TableResult::new(table, window, status).with_failure(error)
         }
     };
     result.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    observe::walked(session, table, window, &result);
     result
+}
+
+/// Tells whether a failure put an epoch aside.
+pub fn is_quarantined(error: &Error) -> bool {
+    error.context().iter().any(|(key, _)| *key == "evidence")
 }
 
 fn stages(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<TableResult> {
     session.runtime.check_interrupted()?;
     let contract = session.project.contract(table)?;
+    let part = |verb| Subject { verb, table, window, is_called: false };
     let stage = match table.layer {
-        Layer::Curated => curated::clean_to_curated(session, contract, window)?,
-        Layer::Clean => clean::raw_to_clean(session, contract, window)?,
+        Layer::Curated => {
+            let work = || curated::clean_to_curated(session, contract, window);
+            observe::stage(session, part("clean-to-curated"), work, Facts::staged)?
+        }
+        Layer::Clean => {
+            let work = || clean::raw_to_clean(session, contract, window);
+            observe::stage(session, part("raw-to-clean"), work, Facts::staged)?
+        }
         Layer::Raw => return Err(Error::new(ErrorKind::Usage, format!("{table} is never written"))),
     };
     match stage {
@@ -158,7 +184,9 @@ fn stages(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Res
 
 fn decide(session: &Session<'_>, table: &Table, window: &PartitionWindow, staged: &StagedWindow) -> Result<TableResult> {
     session.runtime.check_interrupted()?;
-    let (epoch, answer) = gate::check(session, table, window, Some(staged.epoch))?;
+    let part = |verb| Subject { verb, table, window, is_called: false };
+    let check = || gate::check(session, table, window, Some(staged.epoch));
+    let (epoch, answer) = observe::stage(session, part("check"), check, |(epoch, answer)| Facts::gate(*epoch, answer))?;
     if !gate::passed(&answer) {
         let error = reject(session, table, window, epoch, &answer)?;
         let mut result = TableResult::new(table, window, Status::Quarantined).with_staged(staged).with_failure(error);
@@ -169,7 +197,8 @@ fn decide(session: &Session<'_>, table: &Table, window: &PartitionWindow, staged
         let observed = format!("check `{}` observed {}, expected {}", check.id, check.observed, check.expected);
         session.reporter.warn(&format!("{table} {window}: {observed} ({})", check.place));
     }
-    let Published { view, .. } = publish::publish(session, table, window, Some(epoch))?;
+    let publish = || publish::publish(session, table, window, Some(epoch));
+    let Published { view, .. } = observe::stage(session, part("publish"), publish, Facts::published)?;
     let mut result = TableResult::new(table, window, Status::Published).with_staged(staged);
     result.view = view.map(|key| session.shown(&key));
     result.gate = Some(answer);

@@ -159,7 +159,7 @@ mod tests {
         let good = ending(0, false, "{\"status\":\"staged\",\"epoch\":3,\"exit_code\":0}\n");
         assert_eq!(
             (good.code, good.failure(), good.output().as_str()),
-            (0, None, r#"{"status":"staged","epoch":3,"exit_code":0}"#)
+            (0, None, r#"{"epoch":3,"exit_code":0,"status":"staged"}"#)
         );
         let bad = ending(65 << 8, false, r#"{"exit_code":65,"alert":"a","error":{"error":"Windrow.CorruptInput"}}"#);
         assert_eq!((bad.code, bad.failure().unwrap().error.as_str()), (65, "Windrow.CorruptInput"));

@@ -10,6 +10,8 @@
 //! {lake}/quarantine/{layer}/{dataset}/{window}/{epoch}-{attempt}/{evidence.json|rejects.parquet}
 //! {lake}/{layer}/{dataset}/{column}={window}/part-00000.parquet     the live view
 //! {lake}/symlink/{layer}/{dataset}/{column}={window}/manifest       the symlink-manifest view
+//! {lake}/runs/{dataset}/{window}/{run_id}/{verb}[.{layer}.{dataset}].json                  results
+//! {lake}/runs/{dataset}/{window}/{run_id}/{verb}.{layer}.{dataset}.openlineage.jsonl       lineage
 //! ```
 //!
 //! Nothing is ever percent-encoded: a segment that does not fit the grammar is refused. There is no [`Key`] for
@@ -23,18 +25,22 @@
 //! assert!(Key::parse("raw/flights/2013-01-01/flights.csv").is_none());
 //! ```
 
+mod run_file;
+
 use std::fmt;
 use std::str::FromStr;
 
+pub use run_file::{RunFile, VerbName};
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{Attempt, DatasetName, Epoch, Layer, Table};
+use crate::id::{Attempt, DatasetName, Epoch, Layer, RunId, Table};
 use crate::window::PartitionWindow;
 
 /// The folder of the producers' files; read, never written.
 pub const RAW_PREFIX: &str = "raw/";
 
 /// The folders that hold everything windrow writes.
-pub const OUTPUT_PREFIXES: [&str; 5] = ["store/", "quarantine/", "symlink/", "clean/", "curated/"];
+pub const OUTPUT_PREFIXES: [&str; 6] = ["store/", "quarantine/", "symlink/", "clean/", "curated/", "runs/"];
 
 /// The name of a partition column as it stands in paths: `^[A-Za-z][A-Za-z0-9_]{0,62}$`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -221,6 +227,17 @@ pub enum Key {
         /// Tells apart several processes that set the same view.
         nonce: u64,
     },
+    /// What a run says of itself: results and lineage, never read back by windrow.
+    RunFile {
+        /// The dataset the run was started for, or the table's.
+        dataset: DatasetName,
+        /// The window.
+        window: PartitionWindow,
+        /// The run.
+        run_id: RunId,
+        /// Which file.
+        file: RunFile,
+    },
     /// An object of a local lake before it is complete and linked to its own name.
     CreateTemp {
         /// Tells apart all writers of the lake.
@@ -251,6 +268,7 @@ impl fmt::Display for Key {
             Key::ViewTemp { table, window, epoch, attempt, nonce } => {
                 write!(f, "store/tmp/{}/{}/{window}/{epoch}-{attempt}-{nonce:016x}", table.layer, table.dataset)
             }
+            Key::RunFile { dataset, window, run_id, file } => write!(f, "runs/{dataset}/{window}/{run_id}/{file}"),
             Key::CreateTemp { nonce } => write!(f, "store/tmp/create/{nonce:016x}"),
             Key::ClockProbe { nonce } => write!(f, "store/tmp/clock/{nonce:016x}"),
         }
@@ -283,6 +301,12 @@ impl Key {
                     [QuarantineFile::Evidence, QuarantineFile::Rejects].into_iter().find(|known| known.as_str() == *file)?;
                 Some(Key::Quarantine { table: parse_table(layer, dataset)?, window: window.parse().ok()?, epoch, attempt, file })
             }
+            ["runs", dataset, window, run_id, file] => Some(Key::RunFile {
+                dataset: dataset.parse().ok()?,
+                window: window.parse().ok()?,
+                run_id: run_id.parse().ok()?,
+                file: RunFile::parse(file)?,
+            }),
             ["symlink", layer, dataset, partition, "manifest"] => {
                 let (column, window) = parse_partition(partition)?;
                 Some(Key::SymlinkManifest(parse_table(layer, dataset)?, column, window))

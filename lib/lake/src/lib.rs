@@ -56,6 +56,7 @@ mod reconcile;
 mod refusal;
 mod resolve;
 mod rollback;
+mod run_file;
 mod s3;
 mod s3_location;
 mod store;

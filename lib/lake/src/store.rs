@@ -148,9 +148,14 @@ impl Lake {
 
     /// Puts a view's object, over an old one if need be.
     pub(crate) async fn replace_view(&self, key: &Key, bytes: Bytes) -> Result<()> {
+        self.replace(key, bytes, "cannot write the view").await
+    }
+
+    /// Puts an object that may be replaced; `failed` begins the message of a failure.
+    pub(crate) async fn replace(&self, key: &Key, bytes: Bytes, failed: &str) -> Result<()> {
         let path = self.writable_view(key)?;
         let put = self.store().put(&path, PutPayload::from_bytes(bytes)).await;
-        put.map(|_| ()).map_err(|error| write_error("cannot write the view", path.as_ref(), error))
+        put.map(|_| ()).map_err(|error| write_error(failed, path.as_ref(), error))
     }
 
     /// Has the store make a view's object a copy of a published file, over an old one if need be: no byte of it passes

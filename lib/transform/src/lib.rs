@@ -19,6 +19,7 @@ mod fixture;
 mod functions;
 mod guard;
 pub mod input;
+pub mod lineage;
 pub mod lint;
 pub mod params;
 mod parse;

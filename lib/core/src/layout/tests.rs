@@ -21,7 +21,7 @@ fn windows() -> impl Strategy<Value = PartitionWindow> {
 
 fn keys() -> impl Strategy<Value = Key> {
     let ids = (tables(), windows(), 1u64.., "[0-9a-f]{32}", "[A-Za-z][A-Za-z0-9_]{0,62}");
-    (ids, 0usize..9, 0usize..4, 0u32..=PartPath::MAX_NUMBER, "[0-9a-f]{16}").prop_map(
+    (ids, 0usize..10, 0usize..4, 0u32..=PartPath::MAX_NUMBER, "[0-9a-f]{16}").prop_map(
         |((table, window, epoch, attempt, column), variant, kind, number, digest)| {
             let (epoch, attempt): (_, Attempt) = (Epoch::new(epoch).unwrap(), attempt.parse().unwrap());
             let column: PartitionColumn = column.parse().unwrap();
@@ -35,6 +35,16 @@ fn keys() -> impl Strategy<Value = Key> {
                 5 => Key::SymlinkManifest(table, column, window),
                 6 => Key::ClockProbe { nonce: epoch.get() },
                 7 => Key::CreateTemp { nonce: epoch.get() },
+                8 => {
+                    let (verb, dataset) = ("raw-to-clean".parse().unwrap(), table.dataset.clone());
+                    let file = match kind {
+                        0 => RunFile::Result(verb, None),
+                        1 => RunFile::Result(verb, Some(table)),
+                        2 => RunFile::Lineage(verb, Table::new(Layer::Raw, table.dataset)),
+                        _ => RunFile::Lineage(verb, table),
+                    };
+                    Key::RunFile { dataset, window, run_id: attempt.as_str().parse().unwrap(), file }
+                }
                 _ => Key::ViewTemp { table, window, nonce: epoch.get(), epoch, attempt },
             }
         },
@@ -97,6 +107,13 @@ fn hostile_keys_are_refused() {
         format!("store/tmp/clean/flights/2013-01-01/{epoch}-{attempt}-xyz"),
         "clean/flights/day=2013-01-01/part-00001.parquet".into(),
         "store/tmp/clock/1".into(),
+        "runs/flights/2013-01-01/r1/Check.json".into(),
+        "runs/flights/2013-01-01/r1/check.clean.json".into(),
+        "runs/flights/2013-01-01/r1/check.clean.flights.x.json".into(),
+        "runs/flights/2013-01-01/r1/check.openlineage.jsonl".into(),
+        "runs/flights/2013-01-01/r.1/check.json".into(),
+        "runs/flights/2013-01-01/r1/x/check.json".into(),
+        "runs/flights/check.json".into(),
         "store/tmp/other/0000000000000001".into(),
     ] {
         assert_eq!(Key::parse(&text), None, "{text}");

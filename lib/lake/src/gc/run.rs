@@ -117,7 +117,7 @@ impl Lake {
                 | Key::ClockProbe { .. } => {
                     paths.push(self.writable(key)?);
                 }
-                Key::Format(_) | Key::Register { .. } | Key::LiveView(..) | Key::SymlinkManifest(..) => {
+                Key::Format(_) | Key::Register { .. } | Key::LiveView(..) | Key::SymlinkManifest(..) | Key::RunFile { .. } => {
                     return Err(Error::internal("refused to delete a key that is never garbage").with("key", key));
                 }
             }
