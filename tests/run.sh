@@ -23,9 +23,13 @@ need objdump 'install binutils'
 need terraform 'install Terraform 1.7 or later'
 
 venv=${CARGO_TARGET_DIR:-target}/test-venv
+install_into() {
+  [ -x "$1/bin/python" ] || python3 -m venv "$1"
+  "$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$2"
+}
 install_readers() {
-  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+  install_into "$venv" tests/requirements.txt
+  install_into "$venv-checkov" tests/requirements-checkov.txt
 }
 
 step 'install the readers and linters' install_readers
@@ -44,7 +48,7 @@ step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.
 step 'the examples on an S3 server (pyarrow, polars, duckdb)' "$venv/bin/python" tests/demo_s3.py "$windrow"
 step 'metrics and lineage against their specifications' "$venv/bin/python" tests/lineage/validate.py "$windrow"
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
-step 'Terraform' bash tests/terraform.sh "$venv/bin"
+step 'Terraform' bash tests/terraform.sh "$venv-checkov/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
 step 'release build' cargo build --locked --release --workspace --bins
 release=${CARGO_TARGET_DIR:-target}/release

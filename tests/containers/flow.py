@@ -19,7 +19,7 @@ from engine import IMAGE, ROOT, podman
 BUCKET, CLUSTER, ACCOUNT, REGION = "windrow-containers", "windrow", "000000000000", "us-east-1"
 VERBS = ("check_input", "raw_to_clean", "clean_to_curated", "check", "publish", "quarantine", "plan", "sla", "run")
 # The usual worker of the state machine has 4,096 MiB, the large one 16,384.
-MEMORY_DIVISOR = 16
+MEMORY_DIVISOR = 32
 # Flights of the window that is too large for the usual worker.
 OOM_ROWS = 600_000
 
