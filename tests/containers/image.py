@@ -122,11 +122,11 @@ def first_process_hears_signals():
     assert code == 143 and told == ["Windrow.Transient"], (code, calls)
 
 
-def size():
-    """Bytes of the image unpacked, and of its layers as a registry holds them."""
-    unpacked = json.loads(podman("image", "inspect", IMAGE).stdout)[0]["Size"]
+def size(tag):
+    """Bytes of an image unpacked, and of its layers as a registry holds them."""
+    unpacked = json.loads(podman("image", "inspect", tag).stdout)[0]["Size"]
     with tempfile.TemporaryDirectory() as folder:
-        podman("push", "--quiet", IMAGE, f"oci:{folder}/image")
+        podman("push", "--quiet", tag, f"oci:{folder}/image")
         blobs = sum(path.stat().st_size for path in pathlib.Path(folder).rglob("*") if path.is_file())
     return unpacked, blobs
 

@@ -32,9 +32,10 @@ def image_alone(folder, binaries):
     print(f"image: a window of orders on a read-only root, {image.root_is_read_only(lake(folder, 'lake'))} rows")
     image.first_process_hears_signals()
     print("image: SIGTERM to process 1 ends a run with 143, and is reported with a task token")
-    unpacked, packed = image.size()
+    for name, tag in (("every binary", engine.IMAGE), ("one job", "localhost/one-job")):
+        unpacked, packed = image.size(tag)
+        print(f"image: {name}: {unpacked / 1e6:.0f} MB, {packed / 1e6:.0f} MB as a registry holds it; a base of this machine's libraries")
     version, window = image.cold_start(lake(folder, "cold"))
-    print(f"image: {unpacked / 1e6:.0f} MB, {packed / 1e6:.0f} MB as a registry holds it; base from this machine included")
     print(f"image: podman run --version {version:.2f} s, a window of 100 rows {window:.2f} s (middle of five)")
 
 
