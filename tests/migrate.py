@@ -21,7 +21,9 @@ COLUMNS = (
 
 
 def spark(raw, curated, day):
-    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC"}
+    # Glue 4 and 5 run Spark 3, whose casts make null of what they cannot read; Spark 4 does so with this setting.
+    settings = "--conf spark.sql.ansi.enabled=false pyspark-shell"
+    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": settings, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC"}
     command = [sys.executable, str(JOB), "--RAW", str(raw), "--CURATED", str(curated), "--ORDER_DATE", day]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

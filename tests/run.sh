@@ -2,7 +2,8 @@
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
 # --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
 # Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
-# terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers root and Debian 12.
+# Node.js with npm, terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers root and
+# Debian 12.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +21,7 @@ need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
 need python3 'install Python 3.9 or later'
 need objdump 'install binutils'
+need npm 'install Node.js 18 or later'
 need terraform 'install Terraform 1.7 or later'
 
 venv=${CARGO_TARGET_DIR:-target}/test-venv
@@ -32,7 +34,16 @@ install_readers() {
   install_into "$venv-checkov" tests/requirements-checkov.txt
 }
 
+npm_folder=${CARGO_TARGET_DIR:-target}/test-npm
+asl_validator=$npm_folder/node_modules/.bin/asl-validator
+install_asl_validator() {
+  npm install --silent --no-audit --no-fund --no-package-lock --prefix "$npm_folder" asl-validator@4.0.0
+}
+
 step 'install the readers and linters' install_readers
+step 'install the validator of state machines' install_asl_validator
+step 'state machines: lint' "$venv/bin/python" tests/asl.py "$asl_validator"
+step 'state machines: the lint finds every seeded defect' "$venv/bin/python" tests/asl_defects.py "$asl_validator"
 step 'fetch crates' cargo fetch --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
 step 'format' cargo fmt --all --check
 step 'purity' bash tests/purity.sh
@@ -48,9 +59,10 @@ step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.
 step 'the examples on an S3 server (pyarrow, polars, duckdb)' "$venv/bin/python" tests/demo_s3.py "$windrow"
 step 'metrics and lineage against their specifications' "$venv/bin/python" tests/lineage/validate.py "$windrow"
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
+step 'release build' cargo build --release --locked -p windrow-jobs
+step 'state machines end to end' "$venv/bin/python" tests/local_aws/scenarios.py "${CARGO_TARGET_DIR:-target}/release/windrow"
 step 'Terraform' bash tests/terraform.sh "$venv-checkov/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
-step 'release build' cargo build --locked --release --workspace --bins
 release=${CARGO_TARGET_DIR:-target}/release
 step 'the Glue job (Python 3.9, SeaweedFS)' "$venv/bin/python" tests/glue.py "$release/windrow"
 step 'containers (buildah, podman, ministack)' bash tests/containers/run.sh "$release"

@@ -11,6 +11,7 @@ import time
 import pyarrow.fs
 
 KEY = SECRET = "minioadmin"
+READ_KEY, READ_SECRET = "rokey", "rosecret1"
 
 
 def free_ports(count):
@@ -37,6 +38,11 @@ def file_system(endpoint):
     )
 
 
+def identity(name, key, secret, *actions):
+    """One user of the server and what it may do."""
+    return {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
+
+
 @contextlib.contextmanager
 def server(bucket):
     """Yields the endpoint of a server that holds an empty bucket."""
@@ -44,8 +50,10 @@ def server(bucket):
     assert weed.exists(), f"{weed} is missing: bash tests/run.sh installs it"
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "s3.json")
-        identity = {"name": "admin", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
-        config.write_text(json.dumps({"identities": [{**identity, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}))
+        config.write_text(json.dumps({"identities": [
+            identity("admin", KEY, SECRET, "Admin", "Read", "Write", "List", "Tagging"),
+            identity("reader", READ_KEY, READ_SECRET, "Read", "List"),
+        ]}))
         s3, master, volume, filer, admin = free_ports(5)
         data = pathlib.Path(folder, "data")
         data.mkdir()

@@ -22,7 +22,7 @@ venv=$target/test-venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 if [ $# -eq 0 ]; then
-  cargo build --locked --release --bins
+  cargo build --release --locked -p windrow-jobs
   set -- "$target/release"
 fi
 exec "$venv/bin/python" tests/containers/test.py "$1"

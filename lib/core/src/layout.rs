@@ -39,8 +39,9 @@ use crate::window::PartitionWindow;
 /// The folder of the producers' files; read, never written.
 pub const RAW_PREFIX: &str = "raw/";
 
-/// The folders that hold everything windrow writes.
-pub const OUTPUT_PREFIXES: [&str; 6] = ["store/", "quarantine/", "symlink/", "clean/", "curated/", "runs/"];
+/// The folders that hold what the ledger decides about: registers, data, evidence and views. `runs/`, what runs say of
+/// themselves, is not among them; nothing is ever derived from it.
+pub const OUTPUT_PREFIXES: [&str; 5] = ["store/", "quarantine/", "symlink/", "clean/", "curated/"];
 
 /// The name of a partition column as it stands in paths: `^[A-Za-z][A-Za-z0-9_]{0,62}$`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
