@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
 # --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
-# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, Node.js with npm, terraform 1.7+
-# with the AWS provider in a folder (tests/terraform.sh says where).
+# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
+# Node.js with npm, terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers root and
+# Debian 12.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +20,7 @@ need() { command -v "$1" >/dev/null || { echo "missing: $1 ($2)" >&2; exit 1; };
 need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
 need python3 'install Python 3.9 or later'
+need objdump 'install binutils'
 need npm 'install Node.js 18 or later'
 need terraform 'install Terraform 1.7 or later'
 
@@ -61,4 +63,7 @@ step 'release build' cargo build --release --locked -p windrow-jobs
 step 'state machines end to end' "$venv/bin/python" tests/local_aws/scenarios.py "${CARGO_TARGET_DIR:-target}/release/windrow"
 step 'Terraform' bash tests/terraform.sh "$venv-checkov/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
+release=${CARGO_TARGET_DIR:-target}/release
+step 'the Glue job (Python 3.9, SeaweedFS)' "$venv/bin/python" tests/glue.py "$release/windrow"
+step 'containers (buildah, podman, ministack)' bash tests/containers/run.sh "$release"
 printf '\nAll tests passed in %d s.\n' $((SECONDS - started))
