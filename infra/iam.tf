@@ -12,12 +12,12 @@ locals {
   lake_rights = {
     check-input = { read = ["raw/*"], write = [], delete = [] }
     raw-to-clean = {
-      read   = ["raw/*", "store/*"]
+      read   = ["raw/*", "store/*", "quarantine/clean/*"]
       write  = ["store/clean/*/format.json", "store/clean/*/ledger/*", "store/clean/*/data/*", "quarantine/clean/*"]
       delete = []
     }
     clean-to-curated = {
-      read   = ["store/*"]
+      read   = ["store/*", "quarantine/curated/*"]
       write  = ["store/curated/*/format.json", "store/curated/*/ledger/*", "store/curated/*/data/*", "quarantine/curated/*"]
       delete = []
     }
@@ -27,7 +27,7 @@ locals {
       delete = []
     }
     publish = {
-      read   = concat(["store/*"], local.views)
+      read   = concat(["store/*", "quarantine/*"], local.views)
       write  = concat([local.format, "store/*/ledger/*.check.json", "store/*/ledger/*.outcome.json", "quarantine/*"], local.views)
       delete = local.views
     }

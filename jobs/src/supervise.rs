@@ -95,8 +95,9 @@ impl Supervisor {
             Ok(end) => end.ending(&self.line.reporter),
             Err(error) => Ending::of_error(&error, &self.line.reporter),
         };
-        ending.publish(&self.line.reporter);
+        // The state machine first: writing a result can take longer than a task that was told to stop may live.
         self.line.report(&ending).await;
+        ending.publish(&self.line.reporter);
         ending.code
     }
 
@@ -141,7 +142,7 @@ impl Line {
     fn tell(&self, call: &str, answer: &Answer) {
         let (what, text) = match answer {
             Answer::Accepted => return,
-            Answer::Abandoned(text) => ("nobody waits for this task any more", text),
+            Answer::TimedOut(text) | Answer::Abandoned(text) => ("nobody waits for this task any more", text),
             Answer::Failed(text) => ("the state machine could not be reached", text),
         };
         self.reporter.alarm("callback", &format!("   = warning: {call}: {what}: {text}"), &json!({"call": call, "answer": text}));
@@ -160,8 +161,13 @@ async fn heartbeats(line: Arc<Line>, given_up: Arc<Notify>) {
         match answer {
             Answer::Accepted => was_heard = true,
             Answer::Failed(_) => {}
-            // Who was heard before and is not known any more has timed out or was aborted: the result is not wanted, and a
-            // replay will follow. A token that never was one (a job started by hand) stops nothing.
+            // The result is not wanted, also when this task came too late to be heard at all; a replay will follow.
+            Answer::TimedOut(_) => {
+                given_up.notify_one();
+                return;
+            }
+            // Who was heard before and is not known any more was aborted. A token that never was one (a job started by
+            // hand) stops nothing.
             Answer::Abandoned(_) => {
                 if was_heard {
                     given_up.notify_one();

@@ -228,3 +228,18 @@ fn closing_needs_a_run_and_a_run_that_did_nothing_is_said() {
     assert!(out.stdout.contains("nothing to close: run r-9"), "{}", out.stdout);
     assert!(!project.path("lake/store").exists());
 }
+
+/// The state machine publishes also what is unchanged: a commit whose view was not written is healed by its replay.
+#[test]
+fn an_unchanged_epoch_published_again_heals_its_view() {
+    let project = ready(&Tiny::default());
+    tiny::run(&project).expect(0);
+    let view = project.tree("lake/clean");
+    std::fs::remove_dir_all(project.path("lake/clean")).unwrap();
+    let staged = call(&project, &["raw-to-clean", "--reason", "replay"], &T, 0);
+    assert_eq!(staged["status"], "unchanged");
+    let epoch = staged["epoch"].to_string();
+    let published = call(&project, &["publish", "--epoch", &epoch], &CLEAN, 0);
+    assert_eq!(published["status"], "published");
+    assert_eq!(project.tree("lake/clean"), view);
+}

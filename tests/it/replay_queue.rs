@@ -115,3 +115,15 @@ fn a_queue_and_a_dataset_are_two_ways_of_which_one_is_chosen() {
     output(by_flag.env("WINDROW_REPLAY_QUEUE", queue.url())).expect(0);
     assert_eq!(queue.calls("ReceiveMessage"), 0, "flags outrank the environment");
 }
+
+#[test]
+fn a_window_of_another_lake_or_profile_stays_for_who_has_those() {
+    let project = failed();
+    let of = |more: &str| GOOD.replacen('{', &format!("{{{more},"), 1);
+    let bodies = [of(r#""lake":"s3://other/lake""#), of(r#""profile":"strict""#), of(r#""lake":"lake/","profile":"default""#)];
+    let queue = Sqs::start(&bodies.each_ref().map(String::as_str));
+    let out = from_queue(&project, &queue.url(), &[]).expect(78);
+    assert_eq!(queue.left(), ["m-0", "m-1"]);
+    assert!(out.stderr.contains("s3://other/lake") && out.stderr.contains("`strict`"), "{}", out.stderr);
+    assert_eq!(epochs(&project, WINDOW), 2, "the third message's window was replayed");
+}

@@ -17,7 +17,8 @@ use crate::session::Session;
 use crate::stage::{gate, walk};
 
 /// Failures of the gate that asking again does not heal.
-const LASTING: [ErrorKind; 4] = [ErrorKind::Misconfigured, ErrorKind::Internal, ErrorKind::CorruptInput, ErrorKind::InputMissing];
+const LASTING: [ErrorKind; 5] =
+    [ErrorKind::Misconfigured, ErrorKind::Internal, ErrorKind::CorruptInput, ErrorKind::InputMissing, ErrorKind::OutOfMemory];
 
 /// What became of one epoch of the run.
 #[derive(Debug, Serialize)]
@@ -147,8 +148,11 @@ fn report(
         0 => format!("nothing to close: run {run_id} left no epoch of {dataset} {window} undecided"),
         _ => format!("closed {epochs} of run {run_id}: whatever of the run still lives cannot publish them"),
     });
+    // What an alert adds to a failure that could not say so itself.
+    let is_put_aside = closed.iter().any(|one| one.decision == Decision::Quarantined);
     let result = json!({
         "schema": RESULT_SCHEMA,
+        "words": if is_put_aside { "; quarantined" } else { "" },
         "verb": "quarantine close",
         "dataset": dataset.as_str(),
         "window": window.to_string(),

@@ -28,6 +28,8 @@ const WAIT: Duration = Duration::from_secs(3);
 struct Request {
     dataset: String,
     window: String,
+    lake: Option<String>,
+    profile: Option<String>,
 }
 
 /// One window, and the messages that ask for it.
@@ -120,12 +122,23 @@ fn replay_batch(session: &mut Session<'_>, queue: &Queue, batch: Vec<QueueMessag
 fn understand(session: &Session<'_>, body: &str) -> Result<(DatasetName, Vec<Table>, PartitionWindow)> {
     let request: Request = serde_json::from_str(body)
         .map_err(|error| Error::misconfigured("it is no JSON object with `dataset` and `window`").caused_by(error))?;
+    require_same("lake", request.lake.as_deref(), session.project.config.lake.trim_end_matches('/'))?;
+    require_same("profile", request.profile.as_deref(), &session.project.profile.name)?;
     let dataset: DatasetName = request.dataset.parse()?;
     let tables = plan::tables(&session.project, &dataset)?;
     let target = tables.last().ok_or_else(|| Error::internal("a dataset without any table"))?;
     let window = session.window(target, request.window.parse::<WindowChoice>()?)?;
     lint::require_clean(&session.project, &tables)?;
     Ok((dataset, tables, window))
+}
+
+/// A window of another lake, or of another profile, is somebody else's to replay.
+fn require_same(what: &str, asked: Option<&str>, ours: &str) -> Result<()> {
+    match asked.map(|asked| asked.trim_end_matches('/')).filter(|asked| !asked.is_empty() && *asked != ours) {
+        None => Ok(()),
+        Some(asked) => Err(Error::misconfigured(format!("it asks for the {what} `{}`, this is `{ours}`", asked.escape_debug()))
+            .help(format!("run `windrow replay --from-queue` with --{what} as the message says"))),
+    }
 }
 
 /// Computes one window and deletes its messages when it is there.

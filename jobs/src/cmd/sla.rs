@@ -7,7 +7,7 @@ use windrow_core::contract::Sla;
 use windrow_core::id::DatasetName;
 use windrow_core::ledger::{Decision, Reason};
 use windrow_core::{Contract, Epoch, Error, ErrorKind, PartitionWindow, Result, Table, WindowChoice};
-use windrow_lake::EpochState;
+use windrow_lake::{EpochState, LakeTable};
 
 use crate::cli::{Common, one_window};
 use crate::report::{RESULT_SCHEMA, Reporter};
@@ -117,27 +117,31 @@ fn promise(contract: &Contract, choice: Option<WindowChoice>, now: Timestamp) ->
     }
 }
 
-/// Since when the window is there without a gap: the first published epoch that no retraction came after.
+/// Since when the window is there without a gap: the earliest publication that no retraction came after. A slow old run can
+/// publish a lower epoch later.
 fn availability(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> Result<Option<Availability>> {
     let Some(lake_table) = session.table(table)? else { return Ok(None) };
-    let (mut first, mut head) = (None, None);
+    let mut published = Vec::new();
     for state in session.runtime.block_on(lake_table.window_history(window))? {
         match state.outcome.as_ref().map(|outcome| outcome.document().decision) {
-            Some(Decision::Published) => {
-                first = first.or(Some(state.epoch));
-                head = Some(state.epoch);
-            }
-            Some(Decision::Retracted) => (first, head) = (None, None),
+            Some(Decision::Published) => published.push(state.epoch),
+            Some(Decision::Retracted) => published.clear(),
             Some(Decision::Aborted | Decision::Quarantined) | None => {}
         }
     }
-    let Some((first, head)) = first.zip(head) else { return Ok(None) };
-    let told = session.runtime.block_on(lake_table.decided_at(window, first))?;
-    let told = told.ok_or_else(|| Error::internal("a decided epoch has no outcome").with("epoch", first))?;
-    let since = told.parse().map_err(|error: jiff::Error| {
-        Error::internal("the store tells a time that is none").with("time", &told).caused_by(error)
-    })?;
+    let mut times = Vec::new();
+    for epoch in &published {
+        times.push(decided_at(session, &lake_table, window, *epoch)?);
+    }
+    let Some((head, since)) = published.last().copied().zip(times.into_iter().min()) else { return Ok(None) };
     Ok(Some(Availability { head, since }))
+}
+
+fn decided_at(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, epoch: Epoch) -> Result<Timestamp> {
+    let told = session.runtime.block_on(lake_table.decided_at(window, epoch))?;
+    let told = told.ok_or_else(|| Error::internal("a decided epoch has no outcome").with("epoch", epoch))?;
+    told.parse()
+        .map_err(|error: jiff::Error| Error::internal("the store tells a time that is none").with("time", &told).caused_by(error))
 }
 
 fn told_of(promise: &Promise<'_>, found: &Availability) -> (&'static str, String) {

@@ -68,9 +68,11 @@ pub fn document(measures: &Measures<'_>) -> Value {
 }
 
 fn metrics(measures: &Measures<'_>) -> Vec<(&'static str, &'static str, Value)> {
-    let has_failed = measures.error_kind.is_some();
+    // Input that is not there yet is waited for; whether it came too late is the SLA's to say.
+    let is_waiting = measures.stage == "check-input" && measures.error_kind == Some(ErrorKind::InputMissing);
+    let has_failed = measures.error_kind.is_some() && !is_waiting;
     let mut metrics = vec![
-        ("Success", "Count", json!(u8::from(!has_failed))),
+        ("Success", "Count", json!(u8::from(measures.error_kind.is_none()))),
         ("Failure", "Count", json!(u8::from(has_failed))),
         ("Duration", "Milliseconds", json!(measures.duration_milliseconds)),
         ("Replays", "Count", json!(u8::from(measures.is_replay))),
@@ -131,7 +133,7 @@ mod tests {
         let table: Table = "raw.orders".parse().unwrap();
         let failed = Measures {
             stage: "check-input",
-            error_kind: Some(ErrorKind::InputMissing),
+            error_kind: Some(ErrorKind::AccessDenied),
             rows: None,
             quality_failures: None,
             is_replay: false,
@@ -141,6 +143,14 @@ mod tests {
             ..measures(&table)
         };
         insta::assert_snapshot!(serde_json::to_string_pretty(&document(&failed)).unwrap());
+    }
+
+    #[test]
+    fn waiting_for_input_is_neither_success_nor_failure() {
+        let table: Table = "raw.orders".parse().unwrap();
+        let waiting = Measures { stage: "check-input", error_kind: Some(ErrorKind::InputMissing), ..measures(&table) };
+        let document = document(&waiting);
+        assert_eq!((&document["Success"], &document["Failure"]), (&json!(0), &json!(0)));
     }
 
     #[test]

@@ -29,7 +29,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Answer {
     /// The state machine heard it.
     Accepted,
-    /// Nobody waits for this token: it is wrong, timed out, answered already, or of an execution that was stopped.
+    /// Who waited for this token does not any more.
+    TimedOut(String),
+    /// Nobody knows this token: it is wrong, answered already, or of an execution that was stopped.
     Abandoned(String),
     /// It could not be said, however often it was tried.
     Failed(String),
@@ -106,7 +108,8 @@ impl TaskCallback {
         // A server that quotes the token must not bring it into the log.
         let told = told(&error).replace(&self.token, "…");
         match error.code() {
-            Some("InvalidToken" | "TaskDoesNotExist" | "TaskTimedOut") => Answer::Abandoned(told),
+            Some("TaskTimedOut") => Answer::TimedOut(told),
+            Some("InvalidToken" | "TaskDoesNotExist") => Answer::Abandoned(told),
             _ => Answer::Failed(told),
         }
     }

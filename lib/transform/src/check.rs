@@ -10,6 +10,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use polars::prelude::{AnyValue, DataFrame, DataType, Expr, IntoLazy, LazyFrame, TimeUnit, col, len, lit};
 use windrow_core::gate::{Check, Metric, Number, Observation, Unit};
+use windrow_core::violation::MAX_VALUE_BYTES;
 use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result, suggest};
 
 use crate::check_sql;
@@ -249,11 +250,14 @@ pub(crate) fn rendered_rows(frame: &DataFrame) -> Result<Vec<String>> {
     })
 }
 
+/// A value of a sample, of bounded length: samples stand in results and evidence.
 fn shown(value: &AnyValue<'_>) -> String {
-    match value.get_str() {
-        Some(text) => text.escape_debug().to_string(),
-        None => value.to_string(),
-    }
+    let text = value.get_str().map_or_else(|| value.to_string(), str::to_owned);
+    let end = text.floor_char_boundary(MAX_VALUE_BYTES.min(text.len()));
+    let more = if end < text.len() { "…" } else { "" };
+    let shown = text.get(..end).unwrap_or_default();
+    let shown = if value.get_str().is_some() { shown.escape_debug().to_string() } else { shown.to_owned() };
+    format!("{shown}{more}")
 }
 
 /// The value of a column of a frame of one row.
