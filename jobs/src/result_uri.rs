@@ -94,10 +94,16 @@ impl ResultTarget {
                 self.probe()?;
                 fs::write(path, body).map_err(|error| cannot_write(path, error))
             }
-            ResultTarget::S3(location) => put(location, body, reporter),
+            ResultTarget::S3(location) => {
+                let result = serde_json::from_str(line).unwrap_or_default();
+                put(location, windrow_aws::output_within(&result, MAX_S3_BYTES), reporter)
+            }
         }
     }
 }
+
+/// The longest result on S3: a state machine reads it whole, and holds 262,144 bytes in all. A file holds everything.
+const MAX_S3_BYTES: usize = 200_000;
 
 /// The last thing a process does, within what is left of a task that was told to stop: three tries in about half a minute.
 const PATIENCE: (Duration, usize, Duration) = (Duration::from_secs(10), 3, Duration::from_secs(35));

@@ -74,13 +74,17 @@ pub fn task_failure(result: &Value) -> TaskFailure {
     TaskFailure { error: name.chars().take(MAX_ERROR).collect(), cause: Value::Object(cause).to_string() }
 }
 
-/// Says a result in the form and within the limit of `SendTaskSuccess`: the longest fields are left out until it fits, and
-/// `left_out` names them.
+/// Says a result in the form and within the limit of `SendTaskSuccess`, as [`output_within`] does.
 pub fn task_output(result: &Value) -> String {
+    output_within(result, MAX_OUTPUT_BYTES)
+}
+
+/// Says a result in at most so many bytes: the longest fields are left out until it fits, and `left_out` names them.
+pub fn output_within(result: &Value, most: usize) -> String {
     let text = result.to_string();
-    let Some(fields) = result.as_object().filter(|_| text.len() > MAX_OUTPUT_BYTES) else {
+    let Some(fields) = result.as_object().filter(|_| text.len() > most) else {
         // A text or number of that length is no result of ours.
-        return if text.len() > MAX_OUTPUT_BYTES { "{}".to_owned() } else { text };
+        return if text.len() > most { "{}".to_owned() } else { text };
     };
     let mut sizes: Vec<(usize, &String)> = fields.iter().map(|(key, value)| (encoded(value), key)).collect();
     sizes.sort_unstable_by(|a, b| b.cmp(a));
@@ -90,7 +94,7 @@ pub fn task_output(result: &Value) -> String {
         left_out.push(cut(key, 100));
         kept.insert("left_out".to_owned(), left_out.clone().into());
         let text = Value::Object(kept.clone()).to_string();
-        if text.len() <= MAX_OUTPUT_BYTES {
+        if text.len() <= most {
             return text;
         }
     }

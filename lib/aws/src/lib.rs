@@ -6,7 +6,7 @@ mod queue;
 mod s3;
 mod step_functions;
 
-pub use failure::{TaskFailure, task_failure, task_output};
+pub use failure::{TaskFailure, output_within, task_failure, task_output};
 pub use queue::{MOST_AT_ONCE, Queue, QueueMessage};
 pub use s3::{S3Environment, S3Options, open_lake, put_object};
 pub use step_functions::{Answer, TaskCallback};
