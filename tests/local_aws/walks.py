@@ -121,7 +121,7 @@ def tasks_without_a_word(lake):
         alerts = lake.world.stack.alerts(execution.arn)
         assert len(alerts) == 1 and "without an answer (ECS.AccessDeniedException)" in alerts[0]["Message"], alerts
     walk(lake, "replay", "window", [BAD_INPUT], {"window": "2013-01-01", "reason": "replay"}, "FAILED")
-    for machine in ("window", "window_sync", "backfill", "sla"):
+    for machine in ("window", "window_sync", "backfill", "sla", "orders_daily"):
         execution = lake.world.stack.run(machine, {"lake": lake.address})
         assert (execution.status, execution.error) == ("FAILED", "Windrow.Usage"), (machine, execution.error)
 
