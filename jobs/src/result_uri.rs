@@ -96,7 +96,7 @@ impl ResultTarget {
             }
             ResultTarget::S3(location) => {
                 let result = serde_json::from_str(line).unwrap_or_default();
-                put(location, windrow_aws::output_within(&result, MAX_S3_BYTES), reporter)
+                put(location, format!("{}\n", windrow_aws::output_within(&result, MAX_S3_BYTES)), reporter)
             }
         }
     }
