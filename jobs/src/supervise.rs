@@ -58,9 +58,9 @@ impl fmt::Debug for Ticket {
 }
 
 impl Ticket {
-    /// The ticket on the command line or in the environment; an empty token is none.
+    /// The ticket on the command line or in the environment; a blank token is none.
     pub(crate) fn of(given: &Given) -> Option<Ticket> {
-        let token = given.value("task-token")?;
+        let token = given.value("task-token").filter(|token| !token.trim().is_empty())?;
         // A number that is none is refused by the child, which knows how to say so.
         let seconds = given.value("heartbeat-seconds").and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0);
         Some(Ticket { token, every: Duration::from_secs(seconds.unwrap_or(HEARTBEAT_SECONDS)) })
