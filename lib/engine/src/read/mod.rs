@@ -36,6 +36,7 @@ use crate::chunk::{Chunk, InputFile, Open};
 use decompress::Bytes;
 use outcome::{FileOutcome, Plan};
 use scan::{BLOCK_BYTES, Limits, Scanner};
+pub(crate) use source::store_error;
 use source::{Codec, Stored, Trouble};
 
 /// How much of a file is looked at for its header.

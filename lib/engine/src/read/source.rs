@@ -122,7 +122,7 @@ impl Stored {
 }
 
 /// An error of the store keeps its kind when it carries one; a plain I/O error may pass by itself.
-pub(super) fn store_error(error: io::Error) -> Error {
+pub(crate) fn store_error(error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
         Err(error) => Error::new(ErrorKind::Transient, "cannot read the raw file").caused_by(error),
