@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariants: nothing is guessed, padded, rounded or trimmed; `rows_in` is the sum of rows in chunks and rejected rows
-//! unless damage stopped a file; chunks stand in the order of files and lines, whatever the threads did. `Err` is only
+//! unless damage stopped a file; positions give the order of files and lines, whatever the threads did. `Err` is only
 //! for the store and for contracts that cannot be read with: what is wrong with the data is in the report.
 
 mod column;
@@ -26,7 +26,7 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use windrow_core::contract::{Reader, ReaderFormat};
@@ -34,7 +34,7 @@ use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
 use crate::chunk::{Chunk, InputFile, Open};
 use decompress::Bytes;
-use outcome::{FileOutcome, Plan};
+use outcome::{FileOutcome, Outlet, Plan};
 use scan::{BLOCK_BYTES, Limits, Scanner};
 pub(crate) use source::store_error;
 use source::{Codec, Stored, Trouble};
@@ -47,6 +47,44 @@ const HEADER_BYTES: usize = 1 << 16;
 pub struct RawWindow {
     /// The good rows, in the order of files and lines.
     pub chunks: Vec<Chunk>,
+    /// How many data rows were seen, rejected ones included.
+    pub rows_in: u64,
+    /// How many bytes were read, decompressed.
+    pub bytes_in: u64,
+    /// Everything that is not as declared.
+    pub report: ViolationReport,
+    /// What each file gave, in input order.
+    pub files: Vec<FileRead>,
+}
+
+/// Where a chunk stands in its window; positions compare in the order of files and lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The number of the file in the inputs.
+    pub file: u32,
+    /// The number of the chunk in the file; numbers may be left out.
+    pub block: u32,
+}
+
+/// Takes the chunks, in any order and from several rayon threads at once.
+pub type Sink<'a> = &'a (dyn Fn(Position, Chunk) -> Result<()> + Sync);
+
+/// How a window is read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// About how many bytes of a file one chunk is made of; at most 8 MiB.
+    pub block_bytes: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions { block_bytes: BLOCK_BYTES }
+    }
+}
+
+/// What was read of a window, without its rows.
+#[derive(Debug, Default)]
+pub struct RawSummary {
     /// How many data rows were seen, rejected ones included.
     pub rows_in: u64,
     /// How many bytes were read, decompressed.
@@ -81,33 +119,62 @@ pub fn check_headers(contract: &Contract, inputs: &[InputFile], open: Open<'_>) 
     Ok(merged(reports))
 }
 
-/// Reads a window: all files in parallel, each in blocks.
+/// Reads a window and gives each chunk away as soon as it is typed; [`Position`] restores the order.
 ///
-/// When [`check_headers`] finds anything, its report is returned and no row is read.
+/// When [`check_headers`] finds anything, its report is returned and no row is read. The report is in the order of files
+/// and lines, whichever chunk came first.
 ///
 /// # Errors
-/// As [`check_headers`], and `Misconfigured` for a contract whose rules or types cannot be compiled.
-pub fn read_window(contract: &Contract, inputs: &[InputFile], open: Open<'_>) -> Result<RawWindow> {
-    read_in_blocks(contract, inputs, open, BLOCK_BYTES)
-}
-
-fn read_in_blocks(contract: &Contract, inputs: &[InputFile], open: Open<'_>, block_bytes: usize) -> Result<RawWindow> {
-    let plan = Plan::new(contract, block_bytes)?;
+/// As [`check_headers`], `Misconfigured` for a contract whose rules or types cannot be compiled, and what `sink` returns;
+/// after an error no further file is begun.
+pub fn read_each(
+    contract: &Contract,
+    inputs: &[InputFile],
+    open: Open<'_>,
+    options: &ReadOptions,
+    sink: Sink<'_>,
+) -> Result<RawSummary> {
+    let plan = Plan::new(contract, options.block_bytes)?;
     let report = check_headers(contract, inputs, open)?;
     if !report.is_empty() {
-        return Ok(RawWindow { report, ..RawWindow::default() });
+        return Ok(RawSummary { report, ..RawSummary::default() });
     }
-    let outcomes: Vec<FileOutcome> =
-        inputs.par_iter().map(|input| read_file(&plan, input, open).map_err(|error| at(error, input))).collect::<Result<_>>()?;
-    let mut window = RawWindow::default();
+    let outcomes: Vec<FileOutcome> = inputs
+        .par_iter()
+        .enumerate()
+        .map(|(file, input)| {
+            let mut outlet = Outlet { next: Position { file: u32::try_from(file).unwrap_or(u32::MAX), block: 0 }, sink };
+            read_file(&plan, input, open, &mut outlet).map_err(|error| at(error, input))
+        })
+        .collect::<Result<_>>()?;
+    let mut summary = RawSummary::default();
     for (input, outcome) in inputs.iter().zip(outcomes) {
-        window.rows_in += outcome.rows;
-        window.bytes_in += outcome.bytes;
-        window.files.push(FileRead { key: input.key.clone(), rows: outcome.rows, bytes_in: outcome.bytes });
-        window.chunks.extend(outcome.chunks);
-        window.report.merge(outcome.report);
+        summary.rows_in += outcome.rows;
+        summary.bytes_in += outcome.bytes;
+        summary.files.push(FileRead { key: input.key.clone(), rows: outcome.rows, bytes_in: outcome.bytes });
+        summary.report.merge(outcome.report);
     }
-    Ok(window)
+    Ok(summary)
+}
+
+/// Reads a window and keeps all its chunks, in the order of files and lines; else as [`read_each`].
+///
+/// # Errors
+/// As [`read_each`].
+pub fn read_window(contract: &Contract, inputs: &[InputFile], open: Open<'_>) -> Result<RawWindow> {
+    collect(contract, inputs, open, &ReadOptions::default())
+}
+
+fn collect(contract: &Contract, inputs: &[InputFile], open: Open<'_>, options: &ReadOptions) -> Result<RawWindow> {
+    let kept: Mutex<Vec<(Position, Chunk)>> = Mutex::new(Vec::new());
+    let sink = |position: Position, chunk: Chunk| -> Result<()> {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push((position, chunk));
+        Ok(())
+    };
+    let RawSummary { rows_in, bytes_in, report, files } = read_each(contract, inputs, open, options, &sink)?;
+    let mut kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    kept.sort_unstable_by_key(|(position, _)| *position);
+    Ok(RawWindow { chunks: kept.into_iter().map(|(_, chunk)| chunk).collect(), rows_in, bytes_in, report, files })
 }
 
 fn merged(reports: Vec<ViolationReport>) -> ViolationReport {
@@ -173,19 +240,21 @@ fn check_header(contract: &Contract, reader: &Reader, input: &InputFile, open: O
     Ok(report)
 }
 
-fn read_file(plan: &Plan<'_>, input: &InputFile, open: Open<'_>) -> Result<FileOutcome> {
+fn read_file(plan: &Plan<'_>, input: &InputFile, open: Open<'_>, outlet: &mut Outlet<'_>) -> Result<FileOutcome> {
     match open_file(plan.contract, plan.reader, input, open)? {
         Opened::Refused(violation) => {
             let mut outcome = FileOutcome::default();
             outcome.report.push(violation);
             Ok(outcome)
         }
-        Opened::Ready(_, stored) if plan.reader.format == ReaderFormat::Parquet => parquet::read_file(plan, &input.key, stored),
+        Opened::Ready(_, stored) if plan.reader.format == ReaderFormat::Parquet => {
+            parquet::read_file(plan, &input.key, stored, outlet)
+        }
         Opened::Ready(codec, stored) => {
             let scanner = scanner(plan.contract, plan.reader, codec, stored, plan.block_bytes)?;
             match plan.reader.format {
-                ReaderFormat::Ndjson => ndjson::read_file(plan, &input.key, scanner),
-                _ => csv::read_file(plan, &input.key, scanner),
+                ReaderFormat::Ndjson => ndjson::read_file(plan, &input.key, scanner, outlet),
+                _ => csv::read_file(plan, &input.key, scanner, outlet),
             }
         }
     }

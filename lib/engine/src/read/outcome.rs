@@ -10,6 +10,7 @@ use windrow_core::contract::{Property, Reader};
 use windrow_core::violation::MAX_LISTED;
 use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
+use super::{Position, Sink};
 use crate::chunk::{Chunk, Origin};
 use crate::rules::Rules;
 use crate::schema::full_schema;
@@ -140,5 +141,23 @@ impl FileOutcome {
         let mut counted = Violation::of_file(code, file.clone(), "");
         counted.column = column.map(|property| property.name.clone());
         self.report.push(counted);
+    }
+}
+
+/// Gives the chunks of one file away.
+pub(crate) struct Outlet<'a> {
+    /// Where the next chunk stands.
+    pub(crate) next: Position,
+    pub(crate) sink: Sink<'a>,
+}
+
+impl Outlet<'_> {
+    /// Gives away what the outcome holds.
+    pub(crate) fn send(&mut self, outcome: &mut FileOutcome) -> Result<()> {
+        for chunk in outcome.chunks.drain(..) {
+            (self.sink)(self.next, chunk)?;
+            self.next.block += 1;
+        }
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ use windrow_core::{Code, Contract, Place, Result, Violation, ViolationReport};
 use super::column::{Leaf, Tokens, leaf, unquote};
 use super::excerpt;
 use super::index::Structure;
-use super::outcome::{FileOutcome, Plan};
+use super::outcome::{FileOutcome, Outlet, Plan};
 use super::scan::{Block, Scanner, Stop};
 use evidence::RowView;
 use header::{HeaderFault, Layout};
@@ -53,8 +53,8 @@ pub(crate) fn check_header(contract: &Contract, file: &Arc<str>, scanner: &mut S
 /// Reads a whole file.
 ///
 /// # Errors
-/// Failures of the store, and contracts that cannot be read with.
-pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, mut scanner: Scanner) -> Result<FileOutcome> {
+/// Failures of the store and of the sink, and contracts that cannot be read with.
+pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, mut scanner: Scanner, outlet: &mut Outlet<'_>) -> Result<FileOutcome> {
     let contract = plan.contract;
     let mut outcome = FileOutcome::default();
     let mut columns = Columns::new(plan)?;
@@ -73,6 +73,7 @@ pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, mut scanner: Scanner) 
         }
         let known = layout.clone().unwrap_or_else(|| Layout::positional(contract));
         block::read(plan, file, &mut columns, &known, &block, first, line, &mut outcome)?;
+        outlet.send(&mut outcome)?;
         line += block.lines();
         if let Some(stop) = &block.stop {
             outcome.report.push(stopped(contract, file, &known, &block, line, stop));

@@ -17,7 +17,7 @@ use windrow_core::{Code, Contract, Result, Violation, ViolationReport};
 use super::csv::reader_place;
 use super::excerpt::{self, MASK};
 use super::index::Structure;
-use super::outcome::{Fault, FileOutcome, Plan};
+use super::outcome::{Fault, FileOutcome, Outlet, Plan};
 use super::scan::{Block, Scanner, Stop};
 use super::text::{Lines, decode};
 use node::{Fields, JsonFault, Line, Path};
@@ -47,13 +47,14 @@ pub(crate) fn check_start(contract: &Contract, file: &Arc<str>, scanner: &mut Sc
 /// Reads a whole file.
 ///
 /// # Errors
-/// Failures of the store, and contracts that cannot be read with.
-pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, mut scanner: Scanner) -> Result<FileOutcome> {
+/// Failures of the store and of the sink, and contracts that cannot be read with.
+pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, mut scanner: Scanner, outlet: &mut Outlet<'_>) -> Result<FileOutcome> {
     let mut outcome = FileOutcome::default();
     let mut fields = Fields::new(&plan.contract.properties)?;
     let mut line = 1;
     while let Some(block) = scanner.next()? {
         read_block(plan, file, &mut fields, &block, line, &mut outcome)?;
+        outlet.send(&mut outcome)?;
         line += block.lines();
         if let Some(stop) = &block.stop {
             outcome.report.push(stopped(plan.contract, file, &block, line, stop));

@@ -2,6 +2,7 @@
 
 mod csv_rows;
 mod csv_values;
+mod each;
 mod files;
 mod header;
 mod ndjson;
