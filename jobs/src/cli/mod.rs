@@ -13,8 +13,8 @@ use windrow_core::{Error, ErrorKind};
 
 pub(crate) use args::parse_epoch;
 pub use args::{
-    Common, ConcurrencyArgs, EpochArgs, LineageTo, LogFormat, Metrics, OutputArgs, OutputFormat, TableArgs, TripArgs, TripReason,
-    WindowArgs, default_concurrency, one_window,
+    Common, ConcurrencyArgs, EpochArgs, LineageTo, LogFormat, MemoryLimit, Metrics, OutputArgs, OutputFormat, TableArgs,
+    TripArgs, TripReason, WindowArgs, default_concurrency, one_window,
 };
 
 pub use given::{Given, without};

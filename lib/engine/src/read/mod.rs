@@ -32,6 +32,7 @@ use rayon::prelude::*;
 use windrow_core::contract::{Reader, ReaderFormat};
 use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
+pub use crate::chunk::Position;
 use crate::chunk::{Chunk, InputFile, Open};
 use decompress::Bytes;
 use outcome::{FileOutcome, Outlet, Plan};
@@ -55,15 +56,6 @@ pub struct RawWindow {
     pub report: ViolationReport,
     /// What each file gave, in input order.
     pub files: Vec<FileRead>,
-}
-
-/// Where a chunk stands in its window; positions compare in the order of files and lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// The number of the file in the inputs.
-    pub file: u32,
-    /// The number of the chunk in the file; numbers may be left out.
-    pub block: u32,
 }
 
 /// Takes the chunks, in any order and from several rayon threads at once.

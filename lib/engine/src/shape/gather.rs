@@ -190,9 +190,8 @@ fn texts(sources: &[Source], places: &[Place], see: &mut dyn FnMut(ArrayRef) -> 
         let (mut bytes, mut offsets): (Vec<u8>, Vec<i32>) = (Vec::with_capacity(rest.len() * 24), vec![0]);
         offsets.reserve(rest.len());
         for place in rest {
-            let text = runs
-                .get(place.run as usize)
-                .map_or(&[][..], |(texts, base)| texts.get((place.row as usize).wrapping_sub(*base)));
+            let text =
+                runs.get(place.run as usize).map_or(&[][..], |(texts, base)| texts.get((place.row as usize).wrapping_sub(*base)));
             if bytes.len() + text.len() > MAX_TEXT_BYTES && !bytes.is_empty() {
                 break;
             }

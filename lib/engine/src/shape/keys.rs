@@ -105,16 +105,17 @@ fn sort_packed(keys: &[u64], rows: Vec<u32>) -> Sorted {
 /// How many bytes making and sorting the keys of these columns takes, at most.
 pub(crate) fn estimate(columns: &[KeyColumn], rows: usize) -> u64 {
     const SORTING: u64 = 2 * size_of::<(u64, u32)>() as u64 + size_of::<u32>() as u64;
-    let is_number = |column: &KeyColumn| column.chunks.iter().all(|array| !array.data_type().is_nested() && is_exact(array.data_type()));
-    let columns_held: usize =
-        columns.iter().flat_map(|column| &column.chunks).map(|array| array.get_array_memory_size()).sum();
+    let is_number =
+        |column: &KeyColumn| column.chunks.iter().all(|array| !array.data_type().is_nested() && is_exact(array.data_type()));
+    let columns_held: usize = columns.iter().flat_map(|column| &column.chunks).map(|array| array.get_array_memory_size()).sum();
     let rows = rows as u64;
     let keys = if columns.iter().all(is_number) { 8 * rows } else { 2 * columns_held as u64 + 24 * rows };
     keys + SORTING * rows
 }
 
 fn is_exact(data_type: &DataType) -> bool {
-    data_type.is_integer() || matches!(data_type, DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Date32 | DataType::Timestamp(..))
+    data_type.is_integer()
+        || matches!(data_type, DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Date32 | DataType::Timestamp(..))
 }
 
 /// The first eight bytes, big-endian, filled up with zeros: it orders like the whole where it differs.

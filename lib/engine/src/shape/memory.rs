@@ -64,9 +64,9 @@ impl Memory {
             mebibytes(need),
             mebibytes(limit)
         );
-        Err(Error::new(ErrorKind::OutOfMemory, message).with("would_do_mib", would_do).help(format!(
-            "give the worker more memory and `--memory-limit {would_do}MiB` or none, or declare a finer window"
-        )))
+        Err(Error::new(ErrorKind::OutOfMemory, message)
+            .with("would_do_mib", would_do)
+            .help(format!("give the worker more memory and `--memory-limit {would_do}MiB` or none, or declare a finer window")))
     }
 }
 

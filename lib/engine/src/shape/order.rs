@@ -39,8 +39,9 @@ impl<'a> Ordering<'a> {
         let key: Vec<&str> =
             contract.primary_key().into_iter().filter(|property| !property.partitioned).map(|property| &*property.name).collect();
         let head = sort.get(..key.len()).unwrap_or_default();
-        let is_one_sort =
-            !key.is_empty() && head.len() == key.len() && key.iter().all(|name| head.iter().any(|sorted| &*sorted.column == *name));
+        let is_one_sort = !key.is_empty()
+            && head.len() == key.len()
+            && key.iter().all(|name| head.iter().any(|sorted| &*sorted.column == *name));
         let by_key = match is_one_sort {
             true => head.to_vec(),
             false => key.iter().map(|name| SortKey { column: (*name).into(), descending: false }).collect(),
@@ -78,7 +79,12 @@ impl<'a> Ordering<'a> {
         let keys = keys_of(&self.by_key, rows, memory)?;
         let sorted = keys.sort(rows.all());
         if !sorted.has_ties {
-            let order = if self.is_one_sort { Some(sorted.rows) } else { drop((keys, sorted)); self.sort_rows(rows, None, memory)? };
+            let order = if self.is_one_sort {
+                Some(sorted.rows)
+            } else {
+                drop((keys, sorted));
+                self.sort_rows(rows, None, memory)?
+            };
             return Ok((order, ViolationReport::default()));
         }
         let policy = self.policy();

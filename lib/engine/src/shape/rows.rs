@@ -184,7 +184,8 @@ impl OrderedRows {
     pub fn batches(&self) -> Result<Vec<RecordBatch>> {
         let starts: Vec<usize> = (0..self.len()).step_by(BATCH_ROWS).collect();
         let batches = starts.into_par_iter().map(|start| {
-            let group = self.group(&[start..self.len().min(start + BATCH_ROWS)]);
+            let rows = start..self.len().min(start + BATCH_ROWS);
+            let group = self.group(std::slice::from_ref(&rows));
             group.batches()
         });
         Ok(batches.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
@@ -242,7 +243,13 @@ impl Group<'_> {
     fn halves(&self, columns: &[Vec<ArrayRef>]) -> Result<Vec<RecordBatch>> {
         let schema = &self.rows.runs.schema;
         let ends = |arrays: &Vec<ArrayRef>| -> Vec<usize> {
-            arrays.iter().scan(0, |end, array| { *end += array.len(); Some(*end) }).collect()
+            arrays
+                .iter()
+                .scan(0, |end, array| {
+                    *end += array.len();
+                    Some(*end)
+                })
+                .collect()
         };
         let mut cuts: Vec<usize> = columns.iter().flat_map(ends).collect();
         cuts.sort_unstable();

@@ -46,7 +46,7 @@ impl Run {
         is_key: &[bool],
     ) -> Self {
         let keys = batch.columns().iter().zip(is_key).map(|(array, is_key)| is_key.then(|| array.clone())).collect();
-        let longest = batch.columns().iter().map(|array| longest_text(array)).collect();
+        let longest = batch.columns().iter().map(longest_text).collect();
         let columns = batch.columns().iter().cloned().map(Column::Held).collect();
         Run { position, rows: batch.num_rows(), origin, before, columns, keys, longest }
     }

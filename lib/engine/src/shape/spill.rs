@@ -94,9 +94,10 @@ impl SpilledColumn {
 
     fn read_block(&self, block: &Range<u64>) -> Result<ArrayRef> {
         let mut bytes = vec![0; usize::try_from(block.end - block.start).unwrap_or(0)];
-        self.file.file.read_exact_at(&mut bytes, block.start).map_err(|error| {
-            Error::new(ErrorKind::Transient, "cannot read spilled columns back").caused_by(error)
-        })?;
+        self.file
+            .file
+            .read_exact_at(&mut bytes, block.start)
+            .map_err(|error| Error::new(ErrorKind::Transient, "cannot read spilled columns back").caused_by(error))?;
         decode(&bytes).map_err(defect)
     }
 }

@@ -36,7 +36,7 @@ impl Encoding {
     pub(crate) fn encode<W: Write + Send>(&self, rows: &OrderedRows, range: Range<usize>, out: W) -> Result<(W, Bounds)> {
         let step = self.row_group_rows.max(1);
         let groups: Vec<Range<usize>> = range.clone().step_by(step).map(|start| start..range.end.min(start + step)).collect();
-        self.encode_groups(groups.into_iter().map(|group| rows.group(&[group])), out)
+        self.encode_groups(groups.iter().map(|group| rows.group(std::slice::from_ref(group))), out)
     }
 
     /// Encodes the groups as the row groups of one file.
@@ -51,8 +51,10 @@ impl Encoding {
         let mut encoded: Option<Vec<ArrowColumnChunk>> = None;
         for (number, group) in groups.enumerate() {
             let before = encoded.take();
-            let (written, next) =
-                rayon::join(|| before.map_or(Ok(()), |chunks| append(&mut file, chunks)), || self.columns(&factory, number, &group));
+            let (written, next) = rayon::join(
+                || before.map_or(Ok(()), |chunks| append(&mut file, chunks)),
+                || self.columns(&factory, number, &group),
+            );
             written?;
             let (chunks, found) = next?;
             bounds.iter_mut().zip(found).for_each(|(bounds, found)| bounds.widen(found));

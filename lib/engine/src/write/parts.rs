@@ -83,7 +83,7 @@ pub fn write_parts(contract: &Contract, rows: &OrderedRows, store: &impl PartSto
 fn sample(rows: usize) -> Vec<Range<usize>> {
     const RANGES: usize = 16;
     if rows <= SAMPLE_ROWS {
-        return vec![0..rows];
+        return std::iter::once(0..rows).collect();
     }
     let length = SAMPLE_ROWS / RANGES;
     let gap = (rows - length) / (RANGES - 1);

@@ -33,12 +33,7 @@ const MAX_STATISTICS_BYTES: usize = 1 << 10;
 ///
 /// # Errors
 /// `Misconfigured` for a compression level zstd does not have.
-pub(crate) fn properties(
-    schema: &SchemaRef,
-    output: &Output,
-    sort: &[SortKey],
-    facts: &Facts,
-) -> Result<WriterProperties> {
+pub(crate) fn properties(schema: &SchemaRef, output: &Output, sort: &[SortKey], facts: &Facts) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(i32::from(output.zstd_level))
         .map_err(|error| Error::misconfigured(format!("no zstd level {}", output.zstd_level)).caused_by(error))?;
     let parquet =
@@ -121,7 +116,9 @@ fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
         return false;
     }
     let distinct = match arrays.first().map(|array| array.data_type()) {
-        Some(DataType::Dictionary(..)) => arrays.iter().filter_map(|array| array.as_any_dictionary_opt()).map(|array| array.values().len()).sum(),
+        Some(DataType::Dictionary(..)) => {
+            arrays.iter().filter_map(|array| array.as_any_dictionary_opt()).map(|array| array.values().len()).sum()
+        }
         Some(DataType::Utf8) => {
             let texts = arrays.iter().filter_map(|array| array.as_string_opt::<i32>());
             texts.flat_map(|texts| texts.iter().flatten()).collect::<HashSet<&str>>().len()

@@ -151,9 +151,10 @@ fn floats<T: PartialOrd + Copy>(values: impl Iterator<Item = T>, make: impl Fn(T
         if value.partial_cmp(&value).is_none() {
             return Values::Unordered;
         }
-        bounds = Some(bounds.map_or((value, value), |(min, max)| {
-            (if value < min { value } else { min }, if value > max { value } else { max })
-        }));
+        bounds =
+            Some(bounds.map_or((value, value), |(min, max)| {
+                (if value < min { value } else { min }, if value > max { value } else { max })
+            }));
     }
     bounds.map_or(Values::None, |(min, max)| make(min, max))
 }

@@ -301,7 +301,8 @@ fn mixed(rows: i64, chunk_rows: usize) -> (Contract, Vec<RecordBatch>) {
     contract.output.target_file_bytes = 60_000;
     let ids: Vec<i64> = (0..rows).map(|row| (row * 7_919) % rows).collect();
     let make = |ids: &[i64]| {
-        let numbers: ArrayRef = Arc::new(ids.iter().map(|id| (id % 11 != 0).then_some((id % 100) as i32)).collect::<Int32Array>());
+        let numbers: ArrayRef =
+            Arc::new(ids.iter().map(|id| (id % 11 != 0).then_some((id % 100) as i32)).collect::<Int32Array>());
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(ids.to_vec())),
             Arc::new(
@@ -351,7 +352,8 @@ fn neither_form_nor_chunks_nor_memory_leave_a_trace_in_the_bytes() {
     for chunk_rows in [40_000, 1_234] {
         let (_, plain) = mixed(40_000, chunk_rows);
         let compacted: Vec<RecordBatch> = plain.iter().map(compact).collect();
-        let half: Vec<RecordBatch> = plain.iter().enumerate().map(|(n, one)| if n % 2 == 0 { compact(one) } else { one.clone() }).collect();
+        let half: Vec<RecordBatch> =
+            plain.iter().enumerate().map(|(n, one)| if n % 2 == 0 { compact(one) } else { one.clone() }).collect();
         for batches in [plain, compacted, half] {
             let folder = tempfile::tempdir().unwrap();
             let limited = Memory::limited((64 << 20) + (4 << 20), folder.path().to_owned());

@@ -36,7 +36,13 @@ fn rows_of(contract: &Contract, file: &str, rows: &[Row]) -> Chunk {
 }
 
 fn numbers(shaped: &Shaped) -> Vec<i32> {
-    shaped.rows.batches().unwrap().iter().flat_map(|batch| batch.column(2).as_primitive::<Int32Type>().values().to_vec()).collect()
+    shaped
+        .rows
+        .batches()
+        .unwrap()
+        .iter()
+        .flat_map(|batch| batch.column(2).as_primitive::<Int32Type>().values().to_vec())
+        .collect()
 }
 
 const ROWS: [Row; 6] = [
