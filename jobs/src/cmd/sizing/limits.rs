@@ -375,6 +375,11 @@ fn field(file: &Path, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
+/// How many processes wanted a core in the last minute.
+pub(super) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// The memory of this machine that is free, as the kernel estimates it.
 fn machine_free_bytes() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;

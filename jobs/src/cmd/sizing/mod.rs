@@ -18,6 +18,7 @@ mod worker;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use serde::Serialize;
 use serde_json::{Value, json};
 use windrow_core::ledger::Reason;
 use windrow_core::{Error, ErrorKind, Layer, PartitionWindow, Result, Table};
@@ -93,13 +94,26 @@ struct Sizing<'a> {
 }
 
 /// What this machine has for a worker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Machine {
     vcpus: u32,
     free_bytes: u64,
+    load_average: f64,
 }
 
 impl Machine {
+    /// What there is, with a warning when others are using it.
+    fn look(limits: &Limits, reporter: &Reporter) -> Result<Machine> {
+        let free_bytes = limits.free_bytes().ok_or_else(|| Error::internal("/proc/meminfo does not say what memory is free"))?;
+        let vcpus = u32::try_from(runtime::cores()).unwrap_or(u32::MAX);
+        let machine = Machine { vcpus, free_bytes, load_average: limits::load_average().unwrap_or_default() };
+        if machine.load_average > f64::from(vcpus) / 2.0 {
+            let load = machine.load_average;
+            reporter.warn(&format!("this machine is busy (load average {load} on {vcpus} vCPU): times will be too long"));
+        }
+        Ok(machine)
+    }
+
     fn holds(&self, worker: Worker) -> bool {
         worker.vcpus() <= f64::from(self.vcpus) && worker.bytes() <= self.free_bytes
     }
@@ -127,8 +141,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let window = session.window(target, args.table.window)?;
     lint::require_clean(&session.project, &tables)?;
     let limits = Limits::find()?;
-    let free_bytes = limits.free_bytes().ok_or_else(|| Error::internal("/proc/meminfo does not say what memory is free"))?;
-    let machine = Machine { vcpus: u32::try_from(runtime::cores()).unwrap_or(u32::MAX), free_bytes };
+    let machine = Machine::look(&limits, reporter)?;
     let sizing = Sizing { args, session: &session, window, prices, prices_name, limits, machine };
     let lake = Throwaway::fill(&session, &tables, &window)?;
     let measured = sizing.measure(&lake)?;
@@ -274,7 +287,8 @@ impl Told<'_> {
             "runs": runs,
             "deadline_seconds": deadline,
             "memory_margin": MEMORY_MARGIN,
-            "machine": {"vcpus": sizing.machine.vcpus, "free_bytes": sizing.machine.free_bytes, "limits": sizing.limits.name()},
+            "machine": sizing.machine,
+            "limits": sizing.limits.name(),
             "input": {"files": lake.files, "bytes": lake.bytes},
             "workers": answer.rows,
             "model": answer.fit,

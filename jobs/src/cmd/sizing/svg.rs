@@ -10,9 +10,9 @@ const WIDTH: f64 = 860.0;
 const ROW: f64 = 34.0;
 const TOP: f64 = 78.0;
 /// Where the bars of time and of price begin, and how long the longest is.
-const TIME: f64 = 150.0;
-const PRICE: f64 = 520.0;
-const LONGEST: f64 = 240.0;
+const TIME: f64 = 180.0;
+const PRICE: f64 = 540.0;
+const LONGEST: f64 = 230.0;
 
 const BLUE: &str = "#2563a8";
 const ORANGE: &str = "#c2571a";
@@ -71,9 +71,9 @@ fn bars(out: &mut String, row: &Row, y: f64, (most_seconds, most_usd): (f64, f64
         escaped(&name)
     );
     let state = row.state.as_str();
-    text(out, 78.0, middle, "#555", state);
+    text(out, 108.0, middle, "#555", state);
     if let Some(failure) = &row.failure {
-        text(out, TIME, middle, RED, &format!("failed: {}", failure.kind));
+        text(out, TIME, middle, RED, failure.kind);
     }
     let is_modelled = row.state == State::Modelled;
     if let Some(seconds) = row.wall_seconds {
