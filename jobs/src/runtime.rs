@@ -235,6 +235,12 @@ pub fn is_blank(name: &std::ffi::OsStr) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
+/// The names of the variables by which this program is told anything, of those that are set.
+pub fn own_variables() -> Vec<std::ffi::OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.to_string_lossy().starts_with("WINDROW_")).collect()
+}
+
 /// This program as it was called, so that a suggested command can be pasted: `windrow`, `target/debug/windrow`.
 pub fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "windrow".to_owned())

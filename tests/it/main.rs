@@ -27,6 +27,8 @@ mod parquet_files;
 #[cfg(test)]
 mod replay_queue;
 #[cfg(test)]
+mod sizing;
+#[cfg(test)]
 mod sla;
 #[cfg(test)]
 mod sqs;
