@@ -16,6 +16,7 @@ pub mod rejects;
 pub mod rules;
 pub mod schema;
 pub mod shape;
+mod simd;
 mod text;
 pub mod write;
 

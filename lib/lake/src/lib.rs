@@ -34,6 +34,7 @@
 //! # })
 //! # }
 //! ```
+#![forbid(unsafe_code)]
 
 mod catalog;
 mod classify;
