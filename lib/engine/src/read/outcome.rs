@@ -122,19 +122,21 @@ pub(crate) fn rejected_rows(faults: &[Fault]) -> u64 {
     rows.len() as u64
 }
 
-/// What one file gave.
+/// What one file gave, or one block of it.
 #[derive(Debug, Default)]
 pub(crate) struct FileOutcome {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) report: ViolationReport,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// How many violations are listed of what stands before.
+    pub(crate) listed_before: usize,
 }
 
 impl FileOutcome {
     /// Adds a violation; beyond the bound it is only counted, so its evidence is not even made.
     pub(crate) fn push(&mut self, file: &Arc<str>, code: Code, column: Option<&Property>, evidence: impl FnOnce() -> Violation) {
-        if self.report.listed().len() < MAX_LISTED {
+        if self.listed_before + self.report.listed().len() < MAX_LISTED {
             self.report.push(evidence());
             return;
         }

@@ -82,6 +82,9 @@ pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, stored: Stored, outlet
 }
 
 fn load(mut stored: Stored) -> Result<Bytes> {
+    if let Some(bytes) = stored.as_whole() {
+        return Ok(bytes);
+    }
     let mut bytes = Vec::new();
     match stored.read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes.into()),

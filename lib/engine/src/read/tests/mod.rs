@@ -8,3 +8,4 @@ mod header;
 mod ndjson;
 mod parquet;
 mod round_trip;
+mod threads;
