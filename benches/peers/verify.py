@@ -1,7 +1,7 @@
 """What a table holds, in numbers that two equal tables share: rows, a hash of all rows over all columns, and the order.
 
-As a program: verify.py TABLE PATTERN prints the facts of Parquet files; verify.py TABLE --reference SRC computes them from the
-generator's CSV files. It runs as a process of its own, so that the memory it takes is not the runner's."""
+As a program: verify.py TABLE PATTERN prints the facts of Parquet files; verify.py TABLE --reference LINEITEM ORDERS computes them
+from CSV files."""
 import glob
 import json
 import os
@@ -67,11 +67,11 @@ def facts(table, pattern):
     return found
 
 
-def reference(table, src):
-    """The facts as they must be, from the generator's files."""
+def reference(table, lineitem, orders):
+    """The facts as they must be, from the CSV files that the inputs were made of."""
     connection = connect()
-    for name in ("lineitem", "orders"):
-        source = f"read_csv('{src}/{name}.csv', columns={tables.COLUMNS[name]}, header=true, auto_detect=false, quote='\"', escape='\"')"
+    for name, file in (("lineitem", lineitem), ("orders", orders)):
+        source = f"read_csv('{file}', columns={tables.COLUMNS[name]}, header=true, auto_detect=false, quote='\"', escape='\"')"
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
     return contents(connection, table, REFERENCE[table])
 
@@ -91,5 +91,5 @@ def difference(table, found, expected, ordered):
 
 
 if __name__ == "__main__":
-    name, place, *src = sys.argv[1:]
-    print(json.dumps(reference(name, src[0]) if place == "--reference" else facts(name, place)))
+    name, place, *sources = sys.argv[1:]
+    print(json.dumps(reference(name, *sources) if place == "--reference" else facts(name, place)))
