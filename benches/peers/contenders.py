@@ -2,7 +2,6 @@
 import dataclasses
 import pathlib
 import shutil
-import subprocess
 import sys
 import typing
 
@@ -111,9 +110,3 @@ def windrow_compact(bench):
     steps = [Step(project.command("compact", "lineitem", "--layer", "clean"))]
     outputs = {"lineitem": project.output("clean", "lineitem", epoch=2)}
     return Contender("windrow", lambda: lake.link_tree(small.folder, folder), steps, outputs)
-
-
-def knows(bench, verb, flag):
-    """Whether the program that was given has a flag."""
-    shown = subprocess.run([bench.windrow, verb, "--help"], stdout=subprocess.PIPE, text=True)
-    return flag in shown.stdout

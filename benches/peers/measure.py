@@ -31,9 +31,14 @@ def measure(command, cores, folder):
         subprocess.run(parent + [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
     wall, cpu, peak, code = report.read_text().split()
     if code != "0":
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise RuntimeError(f"{os.path.basename(command[0])} ended with {code}:\n{tail}")
+        raise RuntimeError(failure(command, code, log.read_text(errors="replace").splitlines()[-15:]))
     return {"wall": float(wall), "cpu": float(cpu), "peak": int(peak) * 1024}
+
+
+def failure(command, code, tail):
+    """What ended how, with the line that says why first and the end of the log after it."""
+    why = next((line for line in tail if line.startswith("error")), tail[-1] if tail else "without a word")
+    return "\n".join([f"{os.path.basename(command[0])} ended with {code}: {why}", *tail])
 
 
 def total(samples):

@@ -49,7 +49,7 @@ def version_of(bench, name):
 
 
 def versions(bench):
-    found = {"windrow": first_line(bench.windrow, "--version"), "python": platform.python_version()}
+    found = {"windrow": (first_line(bench.windrow, "--version") or "unknown").split()[-1], "python": platform.python_version()}
     found.update({name: version_of(bench, name) for name in ["tpchgen-cli", *bench.peers]})
     if "pyspark" in bench.peers:
         found["java"] = first_line("java", "-version")

@@ -14,13 +14,13 @@ ZSTD = {"compression": "zstd", "compression_level": 1, "mkdir": True, "engine": 
 
 
 def read(folder):
-    """polars reads no decimals from NDJSON: the numbers are read as text and cast, and so are dates."""
+    """polars reads no decimals from NDJSON: those numbers are read as floats, whose cast gives the digits that were written."""
     if not any(name.endswith(".ndjson") for name in os.listdir(folder)):
         return pl.scan_csv(f"{folder}/*", schema=SCHEMA).collect(engine="streaming")
-    plain = (pl.Int64, pl.Int32, pl.String)
-    as_text = {name: kind if kind in plain else pl.String for name, kind in SCHEMA.items()}
-    casts = [pl.col(name).cast(kind) for name, kind in SCHEMA.items() if kind not in plain]
-    return pl.scan_ndjson(f"{folder}/*", schema=as_text).with_columns(casts).collect(engine="streaming")
+    decimals = [name for name, kind in SCHEMA.items() if kind == pl.Decimal(15, 2)]
+    floats = dict(SCHEMA, **{name: pl.Float64 for name in decimals})
+    exact = [pl.col(name).cast(SCHEMA[name]) for name in decimals]
+    return pl.scan_ndjson(f"{folder}/*", schema=floats).with_columns(exact).collect(engine="streaming")
 
 
 def w1(raw, out):
