@@ -220,3 +220,23 @@ fn others(sources: &[Source], places: &[Place]) -> Result<ArrayRef> {
     }
     interleave(&arrays, &indices).map_err(|error| Error::internal("cannot gather rows").caused_by(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "allocates 2.5 GiB; a step of its own in tests/run.sh"]
+    fn texts_beyond_the_bound_are_split_over_arrays() {
+        let text = "x".repeat(64 << 20);
+        let array: ArrayRef = Arc::new(StringArray::from(vec![text.as_str()]));
+        let mut lengths = Vec::new();
+        let places = [Place { run: 0, row: 0 }; 40];
+        let see = &mut |array: ArrayRef| {
+            lengths.push(array.len());
+            Ok(())
+        };
+        gather(&[Source { array, base: 0 }], None, &places, see).unwrap();
+        assert_eq!(lengths, [16, 16, 8]);
+    }
+}
