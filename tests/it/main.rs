@@ -17,6 +17,8 @@ mod gate;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod operate;
 #[cfg(test)]
 mod orchestrated;

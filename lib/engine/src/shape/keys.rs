@@ -102,20 +102,21 @@ fn sort_packed(keys: &[u64], rows: Vec<u32>) -> Sorted {
     Sorted { rows: keyed.into_par_iter().map(|(_, row)| row).collect(), has_ties }
 }
 
-/// How many bytes making and sorting the keys of these columns takes, at most.
+/// How many bytes the keys of these columns and their sorting take, at most.
 pub(crate) fn estimate(columns: &[KeyColumn], rows: usize) -> u64 {
-    const SORTING: u64 = 2 * size_of::<(u64, u32)>() as u64 + size_of::<u32>() as u64;
-    let is_number =
-        |column: &KeyColumn| column.chunks.iter().all(|array| !array.data_type().is_nested() && is_exact(array.data_type()));
-    let columns_held: usize = columns.iter().flat_map(|column| &column.chunks).map(|array| array.get_array_memory_size()).sum();
-    let rows = rows as u64;
-    let keys = if columns.iter().all(is_number) { 8 * rows } else { 2 * columns_held as u64 + 24 * rows };
-    keys + SORTING * rows
-}
-
-fn is_exact(data_type: &DataType) -> bool {
-    data_type.is_integer()
-        || matches!(data_type, DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Date32 | DataType::Timestamp(..))
+    const NUMBER: usize = size_of::<u32>();
+    const WORD: usize = size_of::<u64>();
+    const PAIR: usize = size_of::<(u64, u32)>();
+    let held: usize = columns.iter().flat_map(|column| &column.chunks).map(|array| array.get_array_memory_size()).sum();
+    let bits = columns.iter().map(|column| range(column).map(|(_, bits)| bits)).sum::<Option<u32>>();
+    let row_bits = usize::BITS - rows.leading_zeros();
+    // Row numbers, keys, and what is sorted together with the room that merging takes.
+    let making = match bits {
+        Some(bits) if bits + row_bits <= u64::BITS => (NUMBER + WORD + 2 * WORD) * rows,
+        Some(bits) if bits <= u64::BITS => (NUMBER + WORD + 2 * PAIR) * rows,
+        _ => held + (NUMBER + 3 * WORD + 2 * PAIR) * rows,
+    };
+    (held + making) as u64
 }
 
 /// The first eight bytes, big-endian, filled up with zeros: it orders like the whole where it differs.

@@ -365,3 +365,15 @@ fn neither_form_nor_chunks_nor_memory_leave_a_trace_in_the_bytes() {
         }
     }
 }
+
+#[test]
+fn keys_beyond_the_limit_are_an_error_that_says_what_would_do() {
+    let (contract, batches) = mixed(40_000, 10_000);
+    let folder = tempfile::tempdir().unwrap();
+    let limited = Memory::limited((64 << 20) + (1 << 20), folder.path().to_owned());
+    let chunk = |batch: &RecordBatch| Chunk { batch: batch.clone(), origin: Origin::new("f".into(), 2) };
+    let error = shape_within(&contract, batches.iter().map(chunk).collect(), &limited).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    assert!(error.message().contains("40000 rows") && error.message().contains("limit is 65 MiB"), "{error}");
+    assert!(error.help_text().unwrap().contains("--memory-limit 82MiB"), "{:?}", error.help_text());
+}
