@@ -26,6 +26,11 @@ text { font: 11px system-ui, sans-serif; fill: #24292f }
 Fit = collections.namedtuple("Fit", "base slope r2")
 
 
+def number(value):
+    """Three digits that matter."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
+
+
 def text(x, y, content, anchor="start", style=""):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{style}">{html.escape(content)}</text>'
 
@@ -47,7 +52,7 @@ def legend(names, x, y):
     return parts
 
 
-LEFT, PANEL, GAP, LANE, TOP = 90, 200, 24, 11, 76
+LEFT, PANEL, GAP, LANE, TOP = 90, 200, 24, 11, 90
 
 
 def log_axis(rows):
@@ -71,9 +76,9 @@ def bar(x0, y, place, name, ratio):
     return [shape, text(at, y + LANE - 4, f"{ratio:.2f}", anchor, "small")]
 
 
-def panel(number, metric, rows, place, ticks, bottom):
+def panel(column, metric, rows, place, ticks, bottom):
     """One metric: a row a work, a lane a peer."""
-    x0 = LEFT + number * (PANEL + GAP)
+    x0 = LEFT + column * (PANEL + GAP)
     parts = [text(x0 + PANEL / 2, TOP - 22, PANELS[metric], "middle", "title")]
     for tick in ticks:
         x = x0 + PANEL * place(tick)
@@ -101,8 +106,8 @@ def ratio_plot(rows, source):
     for work, peers in rows.items():
         parts.append(text(10, y + LANE * (len(peers) + 1) / 2, work))
         y += LANE * (len(peers) + 1)
-    for number, metric in enumerate(PANELS):
-        parts += panel(number, metric, rows, place, ticks, bottom)
+    for column, metric in enumerate(PANELS):
+        parts += panel(column, metric, rows, place, ticks, bottom)
     return document(width, height, "Ratios of windrow and its peers", parts + [text(10, height - 10, f"Source: {source}", style="small")])
 
 
@@ -133,7 +138,7 @@ def nice_ticks(top):
     raw = top / 5
     step = 10 ** math.floor(math.log10(raw))
     step *= next(factor for factor in (1, 2, 5, 10) if factor * step >= raw)
-    return [step * number for number in range(math.ceil(top / step) + 1)]
+    return [step * count for count in range(math.ceil(top / step) + 1)]
 
 
 def curve(name, points, x_at, y_at, top_scale):
@@ -165,11 +170,11 @@ def scale_panel(x0, title, series, unit, limit=None):
     parts.append(text(x0 + width / 2, top + height + 32, "scale factor of TPC-H", "middle"))
     if limit:
         parts += [line(x0, y_at(limit), x0 + width, y_at(limit)), text(x0 + width, y_at(limit) - 4, f"limit {limit} {unit}", "end", "small")]
-    for number, (name, points) in enumerate(series.items()):
+    for place, (name, points) in enumerate(series.items()):
         straight = fit(points)
         parts += curve(name, points, x_at, y_at, top_scale)
-        label = f"{name}: {straight.base:.3g} {unit} + {straight.slope:.3g} {unit} × scale, R² {straight.r2:.4f}"
-        parts.append(text(x0 + 8, top + 12 + 14 * number, label, style="small"))
+        label = f"{name}: {number(straight.base)} {unit} + {number(straight.slope)} {unit} × scale, R² {straight.r2:.4f}"
+        parts.append(text(x0 + 8, top + 12 + 14 * place, label, style="small"))
     return parts
 
 

@@ -4,19 +4,14 @@ import statistics
 
 import plot
 import results
+from plot import MIB, number
 
-MIB = 1 << 20
 METRICS = ("wall", "cpu", "peak", "bytes")
 
 
 def median(result, metric):
     """Of the runs; the output has one size."""
     return result["bytes"] if metric == "bytes" else statistics.median(result[metric])
-
-
-def number(value):
-    """Three digits that matter."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
 
 
 def figures(result):
@@ -88,7 +83,7 @@ def scale_text(works):
             rows.append([number(point["scale"]), f"{point['rows']:,}", *row(name, result, {})[:6]])
     for name, series in plot.series_of(works["scale"]["measured"], "wall").items():
         fit = plot.fit(series)
-        lines.append(f"- {name}: wall = {fit.base:.2f} s + {fit.slope:.2f} s × scale, R² {fit.r2:.4f}")
+        lines.append(f"- {name}: wall = {number(fit.base)} s + {number(fit.slope)} s × scale, R² {fit.r2:.4f}")
     return "\n\n".join([table(["scale", "rows", *HEAD[:6]], rows), "\n".join(lines)])
 
 

@@ -10,7 +10,7 @@ import tables  # noqa: E402
 KINDS = {"BIGINT": pl.Int64, "INTEGER": pl.Int32, "DECIMAL(15,2)": pl.Decimal(15, 2), "VARCHAR": pl.String, "DATE": pl.Date}
 SCHEMA = {name: KINDS[kind] for name, kind in tables.LINEITEM.items()}
 KEY = tables.KEYS["lineitem"]
-ZSTD = {"compression": "zstd", "compression_level": 1, "mkdir": True, "engine": "streaming"}
+ZSTD = {"compression": "zstd", "compression_level": 1, "mkdir": True}
 
 
 def read(folder):
@@ -32,11 +32,11 @@ def w1(raw, out):
     same = [pl.col(name) == pl.col(name).shift() for name in KEY]
     assert not table.lazy().select((same[0] & same[1]).any()).collect().item()
     parts = pl.PartitionBy(f"{out}/lineitem", approximate_bytes_per_file=512 << 20)
-    table.lazy().sink_parquet(parts, **ZSTD)
+    table.lazy().sink_parquet(parts, engine="streaming", **ZSTD)
 
 
 def w2(lineitem, orders, out):
-    """A product keeps the larger scale of both factors, so the price gets the four digits first."""
+    """A product keeps the larger scale of both factors, so the price gets the four digits first. One plan with two sinks."""
     price = pl.col("l_extendedprice").cast(pl.Decimal(38, 4))
     lines = (
         pl.scan_parquet(f"{lineitem}/*.parquet")
@@ -49,15 +49,17 @@ def w2(lineitem, orders, out):
         )
     )
     joined = pl.scan_parquet(f"{orders}/*.parquet").join(lines, left_on="o_orderkey", right_on="l_orderkey")
-    joined = joined.collect(engine="streaming").lazy()
     daily = joined.group_by("o_orderdate", "o_orderpriority").agg(pl.col("revenue").sum(), pl.len().cast(pl.Int64).alias("orders"))
-    daily.sink_parquet(f"{out}/daily_revenue/x.parquet", **ZSTD)
-    joined.sink_parquet(f"{out}/order_revenue/x.parquet", **ZSTD)
+    sinks = [
+        daily.sink_parquet(f"{out}/daily_revenue/x.parquet", lazy=True, **ZSTD),
+        joined.sink_parquet(f"{out}/order_revenue/x.parquet", lazy=True, **ZSTD),
+    ]
+    pl.collect_all(sinks, engine="streaming")
 
 
 def w4(small, out):
     parts = pl.PartitionBy(f"{out}/lineitem", approximate_bytes_per_file=512 << 20)
-    pl.scan_parquet(f"{small}/*.parquet").sink_parquet(parts, **ZSTD)
+    pl.scan_parquet(f"{small}/*.parquet").sink_parquet(parts, engine="streaming", **ZSTD)
 
 
 if __name__ == "__main__":
