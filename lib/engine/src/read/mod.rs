@@ -12,14 +12,18 @@
 mod column;
 mod csv;
 mod decompress;
+mod dictionary;
 mod excerpt;
+mod field;
 mod index;
 mod ndjson;
 mod outcome;
 mod parquet;
 mod scan;
 mod source;
+mod strings;
 mod text;
+mod tokens;
 
 #[cfg(test)]
 mod fixture;

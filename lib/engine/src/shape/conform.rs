@@ -12,6 +12,7 @@ use windrow_core::{Code, Contract, Error, PartitionWindow, Place, Result, Violat
 use super::cast::{cast_exactly, relaxed, settled};
 use super::window::Inside;
 use crate::chunk::{Chunk, Origin};
+use crate::form::plain_batch;
 use crate::rules::{Broken, Rules};
 use crate::schema::{arrow_type, file_schema};
 use crate::text::shown_value;
@@ -98,6 +99,7 @@ impl<'a> Plan<'a> {
 
     fn conform(&self, chunk: Chunk) -> Result<(Chunk, ViolationReport)> {
         let Chunk { batch, origin } = chunk;
+        let batch = plain_batch(&batch)?;
         self.refuse_undeclared(&batch)?;
         let mut kept = Vec::with_capacity(self.columns.len());
         let mut found: Vec<(usize, Violation)> = Vec::new();
