@@ -23,4 +23,4 @@ pub mod write;
 #[cfg(test)]
 mod test_contracts;
 
-pub use chunk::{Chunk, InputFile, Open, Origin};
+pub use chunk::{Chunk, InputFile, Open, Origin, Position};
