@@ -22,11 +22,26 @@ pub(crate) struct LocalRoot {
     folder: PathBuf,
     /// The folders whose entries in their parents were flushed by this process.
     synced: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Raw files are read past the store.
+    is_direct: bool,
 }
 
 impl LocalRoot {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        LocalRoot { folder, synced: Arc::default() }
+        LocalRoot { folder, synced: Arc::default(), is_direct: false }
+    }
+
+    /// Nothing decorates the store, so raw files may be read past it.
+    pub(crate) fn read_directly(self) -> Self {
+        LocalRoot { is_direct: true, ..self }
+    }
+
+    pub(crate) fn read_through_store(&self) -> Self {
+        LocalRoot { is_direct: false, ..self.clone() }
+    }
+
+    pub(crate) fn is_read_directly(&self) -> bool {
+        self.is_direct
     }
 
     pub(crate) fn folder(&self) -> &Path {
