@@ -62,9 +62,10 @@ impl Memory {
         self.spilled.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// How many bytes of columns may be held while files are read.
+    /// How many bytes of columns may be held while files are read: half of what is left, since an allocator does not give
+    /// back all that was freed.
     pub(crate) fn for_columns(&self) -> u64 {
-        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(WORKING_BYTES) / 2)
+        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(2 * WORKING_BYTES) / 2)
     }
 
     /// Tells whether that many bytes fit beside what is always needed.
