@@ -121,6 +121,6 @@ pub fn stage(
     Ok(StagedWindow { table, window, epoch, rows, files: count, bytes, inputs })
 }
 
-fn stats_json(stats: &ColumnStats) -> Value {
+pub(crate) fn stats_json(stats: &ColumnStats) -> Value {
     json!({"name": stats.name, "nulls": stats.nulls, "min": stats.min, "max": stats.max})
 }

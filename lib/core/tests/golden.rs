@@ -55,6 +55,7 @@ fn staged() -> Stored<Staged> {
         rows: RowCounts { read: 4, written: 3, rejected: 1 },
         content_sha256: content_sha256(&files).unwrap(),
         files,
+        compacts: None,
     };
     Stored::encode(staged).unwrap()
 }
