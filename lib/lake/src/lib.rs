@@ -34,6 +34,7 @@
 //! # })
 //! # }
 //! ```
+#![forbid(unsafe_code)]
 
 mod catalog;
 mod classify;
@@ -60,6 +61,7 @@ mod rollback;
 mod run_file;
 mod s3;
 mod s3_location;
+mod spool;
 mod store;
 mod table;
 mod traffic;
@@ -81,6 +83,7 @@ pub use reconcile::{Reconciled, ViewChange, ViewKind, Views};
 pub use resolve::{Head, HeadFile, Origin};
 pub use s3::{S3Encryption, S3Patience, S3Settings, put_object};
 pub use s3_location::S3Location;
+pub use spool::{Spool, Spooled, SpooledBytes};
 pub use store::Lake;
 pub use table::LakeTable;
 pub use traffic::{FailedRequest, Observer, Traffic};

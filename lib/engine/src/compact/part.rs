@@ -18,7 +18,7 @@ use super::source::{Group, Source, unwritable};
 use super::summary::{FileSummary, merge_stats};
 use super::{copy, digest, recode};
 use crate::schema::file_schema;
-use crate::write::{ColumnStats, properties, verify_part};
+use crate::write::{ColumnStats, Facts, properties, verify_part};
 
 /// How many rows of each sampled file decide about dictionaries.
 const SAMPLE_ROWS: usize = 1 << 12;
@@ -83,7 +83,7 @@ impl<'a> Compactor<'a> {
         for sample in samples {
             batches.extend(Source::open(sample.clone(), &schema)?.first_rows(SAMPLE_ROWS)?);
         }
-        let properties = properties(&schema, &contract.output, &contract.sort, &batches)?;
+        let properties = properties(&schema, &contract.output, &contract.sort, &Facts::of_batches(&schema, &batches))?;
         let full_group_rows = usize::try_from(contract.output.row_group_rows).unwrap_or(usize::MAX).max(1);
         Ok(Compactor { contract, schema, properties, full_group_rows, least_page: LeastPage::default() })
     }
@@ -252,7 +252,7 @@ impl<'a> Compactor<'a> {
 
     /// Opens the finished file and finds in it what went in.
     pub(super) fn verify(&self, bytes: &Bytes, rows: u64, promised: &[Vec<Promise>]) -> Result<()> {
-        let found = verify_part(bytes, &self.schema)?;
+        let found = verify_part(bytes.clone(), &self.schema)?;
         let source = Arc::new(Source::open(bytes.clone(), &self.schema)?);
         let groups = source.groups();
         if found != rows || groups.len() != promised.len() {

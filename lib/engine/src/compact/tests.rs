@@ -12,20 +12,36 @@ use windrow_core::contract::{Contract, DataType, SortKey, TimeUnit as Unit};
 use windrow_core::{ErrorKind, Result};
 
 use super::*;
+use crate::chunk::{Chunk, Origin};
 use crate::schema::file_schema;
+use crate::shape::shape;
 use crate::test_contracts::{F64, I32, I64, TEXT, boolean, contract, date, decimal, property, timestamp};
-use crate::write::{EncodedPart, read_parquet_batches, write_parts};
+use crate::write::{PartStore, PartSummary, read_parquet_batches, write_parts};
+
+/// Keeps the one file of a small window.
+#[derive(Default)]
+struct Kept(Mutex<Option<(Bytes, FileSummary)>>);
+
+impl PartStore for Kept {
+    type File = Vec<u8>;
+
+    fn begin(&self, expected_bytes: usize) -> Result<Vec<u8>> {
+        Ok(Vec::with_capacity(expected_bytes))
+    }
+
+    fn finish(&self, file: Vec<u8>, part: &PartSummary) -> Result<()> {
+        let summary = FileSummary { rows: part.rows, stats: part.stats.clone() };
+        assert!(self.0.lock().unwrap().replace((file.into(), summary)).is_none(), "one file");
+        Ok(())
+    }
+}
 
 /// A file as a run of the window would have written it, with what the ledger says of it.
 fn written(contract: &Contract, batch: &RecordBatch) -> (Bytes, FileSummary) {
-    let kept = Mutex::new(Vec::new());
-    let keep = |part: EncodedPart| {
-        kept.lock().unwrap().push(part);
-        Ok(())
-    };
-    write_parts(contract, std::slice::from_ref(batch), &keep).unwrap();
-    let part = kept.into_inner().unwrap().pop().unwrap();
-    (part.bytes, FileSummary { rows: part.rows, stats: part.stats })
+    let chunk = Chunk { batch: batch.clone(), origin: Origin::new("f".into(), 2) };
+    let kept = Kept::default();
+    write_parts(contract, &shape(contract, vec![chunk]).unwrap().rows, &kept).unwrap();
+    kept.0.into_inner().unwrap().unwrap()
 }
 
 fn metadata(bytes: &Bytes) -> Arc<ParquetMetaData> {

@@ -10,6 +10,7 @@ use windrow_core::contract::{Property, Reader};
 use windrow_core::violation::MAX_LISTED;
 use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
+use super::{Position, Sink};
 use crate::chunk::{Chunk, Origin};
 use crate::rules::Rules;
 use crate::schema::full_schema;
@@ -121,24 +122,44 @@ pub(crate) fn rejected_rows(faults: &[Fault]) -> u64 {
     rows.len() as u64
 }
 
-/// What one file gave.
+/// What one file gave, or one block of it.
 #[derive(Debug, Default)]
 pub(crate) struct FileOutcome {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) report: ViolationReport,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// How many violations are listed of what stands before.
+    pub(crate) listed_before: usize,
 }
 
 impl FileOutcome {
     /// Adds a violation; beyond the bound it is only counted, so its evidence is not even made.
     pub(crate) fn push(&mut self, file: &Arc<str>, code: Code, column: Option<&Property>, evidence: impl FnOnce() -> Violation) {
-        if self.report.listed().len() < MAX_LISTED {
+        if self.listed_before + self.report.listed().len() < MAX_LISTED {
             self.report.push(evidence());
             return;
         }
         let mut counted = Violation::of_file(code, file.clone(), "");
         counted.column = column.map(|property| property.name.clone());
         self.report.push(counted);
+    }
+}
+
+/// Gives the chunks of one file away.
+pub(crate) struct Outlet<'a> {
+    /// Where the next chunk stands.
+    pub(crate) next: Position,
+    pub(crate) sink: Sink<'a>,
+}
+
+impl Outlet<'_> {
+    /// Gives away what the outcome holds.
+    pub(crate) fn send(&mut self, outcome: &mut FileOutcome) -> Result<()> {
+        for chunk in outcome.chunks.drain(..) {
+            (self.sink)(self.next, chunk)?;
+            self.next.block += 1;
+        }
+        Ok(())
     }
 }

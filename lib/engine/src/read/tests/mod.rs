@@ -2,8 +2,10 @@
 
 mod csv_rows;
 mod csv_values;
+mod each;
 mod files;
 mod header;
 mod ndjson;
 mod parquet;
 mod round_trip;
+mod threads;
