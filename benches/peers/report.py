@@ -56,7 +56,8 @@ def work_text(name, record):
 
 
 def works_text(works):
-    return "\n\n".join(work_text(name, record) for name, record in works.items() if name not in ("memory", "scale"))
+    texts = [work_text(name, record) for name, record in works.items() if name not in ("memory", "scale")]
+    return "\n\n".join(texts) or "Not measured."
 
 
 def memory_text(works):
@@ -121,13 +122,22 @@ def fill(text, found):
 
 
 def plots(works, folder, stem):
-    """The SVG files, where there is something to draw."""
+    """Writes the SVG files where there is something to draw; answers the image of each section."""
     rows = {name: {each: ratios(record["measured"]["windrow"], result) for each, result in record["measured"].items() if each != "windrow"}
             for name, record in works.items() if name not in ("memory", "scale")}
+    images = {}
     if any(ratio for peers in rows.values() for ratio in peers.values()):
         (folder / f"{stem}-ratios.svg").write_text(plot.ratio_plot(rows, source(works, rows)))
-    if "scale" in works:
+        images["works"] = f"![Ratios of windrow and its peers]({stem}-ratios.svg)"
+    if "scale" in works and plot.series_of(works["scale"]["measured"], "wall"):
         (folder / f"{stem}-scale.svg").write_text(plot.scale_plot(works["scale"]["measured"], source(works, ["scale"])))
+        images["scale"] = f"![Time and peak memory against scale]({stem}-scale.svg)"
+    return images
+
+
+def illustrated(found, images):
+    """Every section with its image, if it has one."""
+    return {name: "\n\n".join(filter(None, [images.get(name), text])) for name, text in found.items()}
 
 
 def source(works, names):
@@ -145,8 +155,8 @@ def write(out, document):
     if not works:
         raise SystemExit(f"nothing is measured yet: {out / 'results.json'}")
     found = sections(works)
-    (out / "benchmarks.md").write_text("\n\n".join(f"## {name}\n\n{text}" for name, text in found.items()) + "\n")
-    plots(works, out, "benchmarks")
+    shown = illustrated(found, plots(works, out, "benchmarks"))
+    (out / "benchmarks.md").write_text("\n\n".join(f"## {name}\n\n{text}" for name, text in shown.items()) + "\n")
     if document:
-        document.write_text(fill(document.read_text(), found))
-        plots(works, document.parent, document.stem)
+        images = plots(works, document.parent, document.stem)
+        document.write_text(fill(document.read_text(), illustrated(found, images)))

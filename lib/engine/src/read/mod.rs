@@ -13,7 +13,9 @@ mod ahead;
 mod column;
 mod csv;
 mod decompress;
+mod dictionary;
 mod excerpt;
+mod field;
 mod flow;
 mod headers;
 mod index;
@@ -22,7 +24,9 @@ mod outcome;
 mod parquet;
 mod scan;
 mod source;
+mod strings;
 mod text;
+mod tokens;
 
 #[cfg(test)]
 mod fixture;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_cast::cast;
-use arrow_schema::{Field, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::filter::FilterBuilder;
 use windrow_core::contract::{Property, Reader};
 use windrow_core::violation::MAX_LISTED;
@@ -12,6 +12,7 @@ use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
 use super::{Position, Sink};
 use crate::chunk::{Chunk, Origin};
+use crate::form::is_form_of;
 use crate::rules::Rules;
 use crate::schema::full_schema;
 
@@ -51,8 +52,8 @@ impl<'a> Plan<'a> {
     pub(crate) fn chunk(&self, arrays: Vec<ArrayRef>, faults: &[Fault], origin: Origin, rows: usize) -> Result<Option<Chunk>> {
         let batch = |arrays: Vec<ArrayRef>| {
             let fields = self.schema.fields().iter();
-            let exact = arrays.into_iter().zip(fields).map(|(array, field)| exactly(array, field)).collect::<Result<_>>()?;
-            RecordBatch::try_new(self.schema.clone(), exact).map_err(defect)
+            let exact = arrays.into_iter().zip(fields).map(|(array, field)| exactly(array, field)).collect::<Result<Vec<_>>>()?;
+            RecordBatch::try_new(self.schema_of(&exact), exact).map_err(defect)
         };
         if faults.is_empty() {
             return if rows == 0 { Ok(None) } else { Ok(Some(Chunk { batch: batch(arrays)?, origin })) };
@@ -71,11 +72,21 @@ impl<'a> Plan<'a> {
         let arrays = arrays.iter().map(|array| filter.filter(array).map_err(defect)).collect::<Result<_>>()?;
         Ok(Some(Chunk { batch: batch(arrays)?, origin }))
     }
+
+    /// The declared schema with the forms these columns have.
+    fn schema_of(&self, columns: &[ArrayRef]) -> SchemaRef {
+        let fields = self.schema.fields().iter().zip(columns);
+        if fields.clone().all(|(field, column)| field.data_type() == column.data_type()) {
+            return self.schema.clone();
+        }
+        let in_form = fields.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
+        Arc::new(Schema::new(in_form.collect::<Vec<_>>()))
+    }
 }
 
 /// Nested Parquet columns arrive with every child nullable; without the refused rows they fit the declared type.
 fn exactly(array: ArrayRef, field: &Field) -> Result<ArrayRef> {
-    if array.data_type() == field.data_type() { Ok(array) } else { cast(&array, field.data_type()).map_err(defect) }
+    if is_form_of(array.data_type(), field.data_type()) { Ok(array) } else { cast(&array, field.data_type()).map_err(defect) }
 }
 
 fn defect(error: arrow_schema::ArrowError) -> Error {

@@ -66,7 +66,7 @@ impl<'a> Pile<'a> {
             Some(order) => reordered(&self.schema, &batch, order)?,
             None => batch,
         };
-        self.push(Run::new(position, &batch, origin, before, &self.is_key))
+        self.push(Run::new(position, &batch, origin, before, &self.is_key)?)
     }
 
     /// The order of a chunk's rows among themselves; `None` when they stand in it.

@@ -13,6 +13,7 @@ use super::gather::Source;
 use super::memory::Memory;
 use super::spill::{SpillFile, SpilledColumn};
 use crate::chunk::{Origin, Position};
+use crate::form::plain;
 
 /// The rows of one chunk.
 #[derive(Debug)]
@@ -38,17 +39,22 @@ enum Column {
 
 impl Run {
     /// Takes a chunk's sorted rows; `is_key` tells which columns are looked at again for keys.
+    ///
+    /// # Errors
+    /// `Internal` when a form cannot be undone.
     pub(crate) fn new(
         position: Position,
         batch: &RecordBatch,
         origin: Origin,
         before: Option<Vec<u32>>,
         is_key: &[bool],
-    ) -> Self {
-        let keys = batch.columns().iter().zip(is_key).map(|(array, is_key)| is_key.then(|| array.clone())).collect();
+    ) -> Result<Self> {
+        // Runs are compared with each other, so keys have one form.
+        let keys = batch.columns().iter().zip(is_key).map(|(array, is_key)| is_key.then(|| plain(array)).transpose());
+        let keys = keys.collect::<Result<_>>()?;
         let longest = batch.columns().iter().map(longest_text).collect();
         let columns = batch.columns().iter().cloned().map(Column::Held).collect();
-        Run { position, rows: batch.num_rows(), origin, before, columns, keys, longest }
+        Ok(Run { position, rows: batch.num_rows(), origin, before, columns, keys, longest })
     }
 
     /// How many bytes spilling gives back.

@@ -116,9 +116,7 @@ fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
         return false;
     }
     let distinct = match arrays.first().map(|array| array.data_type()) {
-        Some(DataType::Dictionary(..)) => {
-            arrays.iter().filter_map(|array| array.as_any_dictionary_opt()).map(|array| array.values().len()).sum()
-        }
+        Some(DataType::Dictionary(..)) => distinct_keys(arrays),
         Some(DataType::Utf8) => {
             let texts = arrays.iter().filter_map(|array| array.as_string_opt::<i32>());
             texts.flat_map(|texts| texts.iter().flatten()).collect::<HashSet<&str>>().len()
@@ -126,6 +124,17 @@ fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
         _ => distinct_numbers(arrays).or_else(|| distinct_rows(arrays)).unwrap_or(0),
     };
     distinct > values / 2
+}
+
+/// How many values of their common dictionary the rows use.
+fn distinct_keys(arrays: &[ArrayRef]) -> usize {
+    let dictionaries = arrays.iter().filter_map(|array| array.as_any_dictionary_opt());
+    let mut used: HashSet<usize> = HashSet::new();
+    for dictionary in dictionaries {
+        let keys = dictionary.normalized_keys();
+        used.extend(keys.into_iter().enumerate().filter(|(row, _)| dictionary.keys().is_valid(*row)).map(|(_, key)| key));
+    }
+    used.len()
 }
 
 fn distinct_numbers(arrays: &[ArrayRef]) -> Option<usize> {

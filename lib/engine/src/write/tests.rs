@@ -346,7 +346,15 @@ fn compact(batch: &RecordBatch) -> RecordBatch {
 
 #[test]
 fn neither_form_nor_chunks_nor_memory_leave_a_trace_in_the_bytes() {
-    let (contract, batches) = mixed(40_000, 40_000);
+    let key = |column: &str, descending| SortKey { column: column.into(), descending };
+    for sort in [vec![key("id", false)], vec![key("flag", true), key("price", false)], vec![]] {
+        no_trace_of_form_chunks_or_memory(sort);
+    }
+}
+
+fn no_trace_of_form_chunks_or_memory(sort: Vec<SortKey>) {
+    let (mut contract, batches) = mixed(40_000, 40_000);
+    contract.sort = sort;
     let expected = written(&contract, &batches);
     assert!(expected.1.len() > 1);
     for chunk_rows in [40_000, 1_234] {

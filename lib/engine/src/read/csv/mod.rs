@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use windrow_core::{Code, Contract, Place, Result, Violation, ViolationReport};
 
-use super::column::{Leaf, Tokens, leaf, unquote};
+use super::column::{Leaf, compact_leaf};
 use super::excerpt;
 use super::flow::Rows;
 use super::index::Structure;
 use super::outcome::{FileOutcome, Plan};
 use super::scan::{Block, Room, Scanner, Stop};
+use super::tokens::{Tokens, unquote};
 use evidence::RowView;
 use header::{HeaderFault, Layout};
 
@@ -83,7 +84,7 @@ pub(crate) struct Columns {
 
 impl Columns {
     pub(crate) fn new(plan: &Plan<'_>) -> Result<Self> {
-        let leaves = plan.contract.properties.iter().map(leaf).collect::<Result<_>>()?;
+        let leaves = plan.contract.properties.iter().map(compact_leaf).collect::<Result<_>>()?;
         Ok(Columns { leaves, tokens: Tokens::new(plan.reader) })
     }
 }

@@ -1,5 +1,6 @@
 //! One module per kind of wrong input; every case is one file of one window.
 
+mod csv_forms;
 mod csv_rows;
 mod csv_values;
 mod each;
