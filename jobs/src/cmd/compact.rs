@@ -42,6 +42,8 @@ struct Row {
     status: &'static str,
     epoch: Option<u64>,
     source_epoch: Option<u64>,
+    /// The epoch readers see: a later one, when a run that began during the compaction was faster.
+    head: Option<u64>,
     rows: u64,
     files_before: usize,
     bytes_before: u64,
@@ -105,6 +107,7 @@ impl Row {
             },
             epoch: done.map(|done| done.published.epoch.get()),
             source_epoch: Some(head.epoch.get()),
+            head: Some(done.map_or(head.epoch, |done| done.published.head).get()),
             rows: head.rows,
             files_before: head.files.len(),
             bytes_before: head.files.iter().map(|file| file.size).sum(),
@@ -126,6 +129,7 @@ impl Row {
             status: "failed",
             epoch: None,
             source_epoch: None,
+            head: None,
             rows: 0,
             files_before: 0,
             bytes_before: 0,
@@ -150,7 +154,10 @@ impl Row {
             (None, "unchanged") => format!("{head} needs nothing: {before}"),
             (None, _) => {
                 let epoch = self.epoch.unwrap_or_default();
-                format!("{head} epoch {epoch} is published: {before} → {}", files(self.files_after, self.bytes_after))
+                let after = files(self.files_after, self.bytes_after);
+                let later = self.head.filter(|head| *head > epoch);
+                let later = later.map(|head| format!("; epoch {head} of a later run is the head")).unwrap_or_default();
+                format!("{head} epoch {epoch} is published: {before} → {after}{later}")
             }
         }
     }

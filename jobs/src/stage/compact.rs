@@ -1,7 +1,6 @@
 //! compact: the rows of a published window in files of the contract's size, as a new epoch through the whole ledger.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rayon::prelude::*;
 use serde_json::Value;
@@ -79,18 +78,15 @@ pub fn compact(session: &Session<'_>, contract: &Contract, window: &PartitionWin
     // The head is resolved once more after the claim, so that a later epoch is never made of earlier rows.
     let (claimed, head) = session.runtime.block_on(table.claim_to_compact(&request))?;
     let job = Job { session, contract, table: &table, claimed: &claimed, head: &head };
-    let written = match job.run() {
-        Ok(Some(written)) => written,
-        stopped => {
-            session.runtime.block_on(async {
-                table.give_up(&claimed).await;
-                Ok(())
-            })?;
-            stopped?;
-            return plan(session, contract, window);
-        }
-    };
-    let published = job.publish(claimed.epoch())?;
+    let done = job.run();
+    if !matches!(done, Ok(Some(_))) {
+        // An epoch that is decided stays as it is.
+        session.runtime.block_on(async {
+            table.give_up(&claimed).await;
+            Ok(())
+        })?;
+    }
+    let Some((written, published)) = done? else { return plan(session, contract, window) };
     let (files, bytes) = (written.files.len(), written.files.iter().map(|file| file.size).sum());
     Ok(Compaction { source: head, files, bytes, done: Some(Done { published, work: written.work }) })
 }
@@ -124,28 +120,31 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Writes and stages; `None` when the head that was found after the claim needs nothing.
-    fn run(&self) -> Result<Option<Written>> {
+    /// All of it; `None` when the head that was found after the claim needs nothing.
+    fn run(&self) -> Result<Option<(Written, Published)>> {
         let Some(parts) = parts(self.contract, self.head) else { return Ok(None) };
+        let written = self.write_parts(&parts)?;
+        self.session.runtime.block_on(self.table.put_compacted(self.claimed, self.head, written.files.clone()))?;
+        let published = self.publish(self.claimed.epoch())?;
+        Ok(Some((written, published)))
+    }
+
+    fn write_parts(&self, parts: &[Range<usize>]) -> Result<Written> {
         self.session.reporter.step(&format!("{} {} compacting", self.contract.table, self.head.window));
         let count = self.head.files.len();
         let gap = count.div_ceil(SAMPLED_FILES).max(1);
         let samples = (0..count).step_by(gap).collect::<Vec<_>>().into_par_iter().map(|index| self.read(index));
         let compactor = Compactor::new(self.contract, &samples.collect::<Result<Vec<_>>>()?)?;
         let (mut files, mut work) = (Vec::new(), Work::default());
-        let number = AtomicU32::new(0);
-        for together in parts.chunks(FILES_AT_ONCE) {
-            let first = number.fetch_add(u32::try_from(together.len()).unwrap_or(0), Ordering::Relaxed);
-            let numbered: Vec<(u32, &Range<usize>)> = (first..).zip(together).collect();
-            let written: Result<Vec<(FileEntry, Work)>> =
-                numbered.into_par_iter().map(|(number, part)| self.write(&compactor, number, part)).collect();
-            for (file, more) in written? {
+        let numbered: Vec<(u32, &Range<usize>)> = (0..).zip(parts).collect();
+        for together in numbered.chunks(FILES_AT_ONCE) {
+            let written = together.par_iter().map(|(number, part)| self.write(&compactor, *number, part));
+            for (file, more) in written.collect::<Result<Vec<_>>>()? {
                 files.push(file);
                 work += more;
             }
         }
-        self.session.runtime.block_on(self.table.put_compacted(self.claimed, self.head, files.clone()))?;
-        Ok(Some(Written { files, work }))
+        Ok(Written { files, work })
     }
 
     fn write(&self, compactor: &Compactor<'_>, number: u32, part: &Range<usize>) -> Result<(FileEntry, Work)> {
@@ -169,6 +168,7 @@ impl Job<'_> {
 
     fn publish(&self, epoch: Epoch) -> Result<Published> {
         let (session, table, window) = (self.session, self.table.name(), &self.head.window);
+        session.runtime.check_interrupted()?;
         let (epoch, answer) = gate::check(session, table, window, Some(epoch))?;
         if !gate::passed(&answer) {
             let help =
