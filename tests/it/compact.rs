@@ -18,11 +18,14 @@ const COMPACT: [&str; 7] = ["compact", "--dataset", "t", "--layer", "clean", "--
 const RUN: [&str; 5] = ["run", "--dataset", "t", "--window", WINDOW];
 const CONTRACT: &str = "schemas/t.clean.odcs.yaml";
 
-/// Rows in an order that is no order of any column, each naming its version.
+/// Rows in an order that is no order of any column, each naming its version, with texts that do not compress.
 fn raw(version: u64) -> String {
-    let row =
-        |n: usize| format!("{},{}.25,2024-01-02,2024-01-02T03:04:05,v{version} {},0.5,true\n", n * 7 % ROWS, n % 50, n % 90);
-    format!("{HEADER}{}", (0..ROWS).map(row).collect::<String>())
+    let mut random = Seeded(0x1234_5678_9abc_def1);
+    let mut row = |n: usize| {
+        let text = random.below(u64::MAX);
+        format!("{},{}.25,2024-01-02,2024-01-02T03:04:05,v{version} {text:x},0.5,true\n", n * 7 % ROWS, n % 50)
+    };
+    (0..ROWS).fold(HEADER.to_owned(), |text, n| text + &row(n))
 }
 
 /// Writes the size of files into the contract, or takes it out.
@@ -37,7 +40,7 @@ fn set_size(project: &Project, size: Option<&str>) {
 
 /// A window that was published in small files, and whose contract asks for large ones.
 fn fragmented(project: Project) -> Project {
-    set_size(&project, Some("2KiB"));
+    set_size(&project, Some("1KiB"));
     project.write(&raw_file("a.csv"), raw(1));
     let result = project.run_json(&RUN).expect(0).json();
     assert_eq!(result["counts"]["ok"], 1, "{result}");
@@ -136,12 +139,12 @@ fn the_size_of_files_makes_no_window_stale_and_other_changes_still_do() {
 #[test]
 fn files_come_near_the_size_that_the_contract_names() {
     let project = tiny();
-    set_size(&project, Some("8KiB"));
+    set_size(&project, Some("16KiB"));
     let window = compact(&project, 0)["windows"][0].clone();
     let (files, after) = version(&project, "clean/t", 2);
     assert_eq!(after, version(&project, "clean/t", 1).1);
     assert!(files > 1 && files as u64 * 2 <= window["files_before"].as_u64().unwrap(), "{window}");
-    assert!(window["bytes_after"].as_u64().unwrap() / files as u64 <= 10 << 10, "{window}");
+    assert!(window["bytes_after"].as_u64().unwrap() / files as u64 <= 20 << 10, "{window}");
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn a_curated_table_is_compacted_too() {
     let project = Tiny { is_curated: true, ..Tiny::default() }.project();
     let contract = "schemas/t.curated.odcs.yaml";
     let plain = std::fs::read_to_string(project.path(contract)).unwrap();
-    let small = "      - {property: output, vendor: windrow, value: {targetFileSize: 2KiB}}\n    properties:\n";
+    let small = "      - {property: output, vendor: windrow, value: {targetFileSize: 1KiB}}\n    properties:\n";
     project.replace(contract, "    properties:\n", small);
     project.write(&raw_file("a.csv"), raw(1));
     project.run_json(&RUN).expect(0);
@@ -199,7 +202,7 @@ fn a_version_before_compaction_comes_back() {
 #[test]
 fn several_windows_are_compacted_or_only_told_what_would_be() {
     let project = tiny();
-    set_size(&project, Some("2KiB"));
+    set_size(&project, Some("1KiB"));
     project.write("lake/raw/t/2024-01-03/a.csv", raw(1).replace("2024-01-02", "2024-01-03"));
     project.run_json(&["run", "--dataset", "t", "--window", "2024-01-03"]).expect(0);
     set_size(&project, None);
@@ -242,6 +245,7 @@ fn what_cannot_be_compacted_is_refused_with_the_reason() {
 #[test]
 fn a_window_that_never_was_is_not_published() {
     let project = Tiny::default().project();
+    project.write(&raw_file("a.csv"), raw(1));
     let result = compact(&project, 66);
     assert_eq!(result["error"]["kind"], "InputMissing");
     assert!(project.tree("lake/store").is_empty());
@@ -339,7 +343,7 @@ fn head(arena: &Arena) -> (u64, usize, Vec<String>) {
 
 /// Publishes a version in small files, under a contract that then asks for large ones.
 fn fragment(arena: &Arena, version: u64) {
-    set_size(&arena.project, Some("2KiB"));
+    set_size(&arena.project, Some("1KiB"));
     arena.produce(&format!("raw/t/{WINDOW}/a.csv"), raw(version).into_bytes());
     arena.run(&[&RUN[..], &["--force"]].concat()).expect(0);
     set_size(&arena.project, None);

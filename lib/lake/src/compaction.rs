@@ -17,7 +17,7 @@ impl LakeTable {
     /// else what the store says.
     pub async fn compactable(&self, window: &PartitionWindow) -> Result<Head> {
         let head = self.require_head(window).await?;
-        for state in self.window_history(window).await? {
+        for state in self.window_history(window).await?.into_iter().rev() {
             self.require_no_rival(window, &state, head.epoch)?;
         }
         Ok(head)
@@ -62,7 +62,7 @@ impl LakeTable {
     async fn head_below(&self, claimed: &Claimed) -> Result<Head> {
         let window = claimed.window();
         let head = self.require_head(&window).await?;
-        for state in self.window_history(&window).await? {
+        for state in self.window_history(&window).await?.into_iter().rev() {
             // Later epochs are newer than this one, whatever becomes of them.
             if state.epoch < claimed.epoch() {
                 self.require_no_rival(&window, &state, head.epoch)?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, PageType, Type};
 use parquet::column::page::{CompressedPage, Page, PageReader, PageWriter};
@@ -14,6 +15,7 @@ use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescriptor;
 use windrow_core::{Error, Result};
 
+use super::digest::{self, Values};
 use super::group::{Merged, PageSizes};
 use super::hybrid;
 use super::source::{Group, unreadable, unwritable};
@@ -40,13 +42,20 @@ pub(crate) struct Chunk {
     pub(crate) close: ColumnCloseResult,
     /// Whether every page is the source's, byte for byte.
     pub(crate) is_verbatim: bool,
+    /// The digest of the source's values, as [`of_values`](super::digest::of_values) computes it, where it came about on the way.
+    pub(crate) values: Option<u64>,
 }
 
 /// Joins a column of row groups; `None` when it has to be decoded.
 ///
 /// # Errors
 /// `Internal` when a page cannot be read.
-pub(crate) fn merge(groups: &[Group], leaf: usize, level: i32, least: LeastPage) -> Result<Option<Chunk>> {
+pub(crate) fn merge(
+    groups: &[Group],
+    (leaf, declared): (usize, &DataType),
+    level: i32,
+    least: LeastPage,
+) -> Result<Option<Chunk>> {
     let with_dictionary = groups.iter().filter(|group| group.dictionary(leaf).is_some()).count();
     if !(with_dictionary == 0 || with_dictionary == groups.len()) || !has_large_pages(groups, leaf, least) {
         return Ok(None);
@@ -55,7 +64,7 @@ pub(crate) fn merge(groups: &[Group], leaf: usize, level: i32, least: LeastPage)
     if !groups.iter().all(is_zstd) {
         return Ok(None);
     }
-    if with_dictionary == 0 { splice(groups, leaf) } else { Remapping::run(groups, leaf, level) }
+    if with_dictionary == 0 { splice(groups, leaf) } else { Remapping::run(groups, (leaf, declared), level) }
 }
 
 fn has_large_pages(groups: &[Group], leaf: usize, least: LeastPage) -> bool {
@@ -87,7 +96,7 @@ fn splice(groups: &[Group], leaf: usize) -> Result<Option<Chunk>> {
         merged.add_encoding_stats(chunk.page_encoding_stats());
     }
     let close = merged.finish(0, 0, bytes.len())?;
-    Ok(Some(Chunk { bytes: bytes.into(), close, is_verbatim: true }))
+    Ok(Some(Chunk { bytes: bytes.into(), close, is_verbatim: true, values: None }))
 }
 
 fn no_pages() -> Error {
@@ -101,18 +110,32 @@ struct Remapping<'a> {
     zstd: zstd::bulk::Compressor<'static>,
     indices: Vec<u32>,
     page: Vec<u8>,
+    /// What the source holds, by its own dictionaries; `None` for nested columns and types that are not hashed from there.
+    values: Option<Values>,
+    /// How the values of the column are declared.
+    declared: &'a DataType,
+}
+
+/// A source's dictionary: where its values are in the merged one, and their hashes.
+struct Old {
+    new: Vec<u32>,
+    hashes: Option<Vec<u64>>,
 }
 
 impl Remapping<'_> {
-    fn run(groups: &[Group], leaf: usize, level: i32) -> Result<Option<Chunk>> {
+    fn run(groups: &[Group], (leaf, declared): (usize, &DataType), level: i32) -> Result<Option<Chunk>> {
         let (Some(first), Some(mut merged)) = (groups.first(), Merged::new(groups, leaf)) else { return Ok(None) };
+        let descriptor = first.chunk(leaf).column_descr();
+        let is_flat = descriptor.max_rep_level() == 0 && descriptor.max_def_level() <= 1 && !declared.is_nested();
         let mut this = Remapping {
-            descriptor: first.chunk(leaf).column_descr(),
+            descriptor,
             dictionary: Dictionary::default(),
             data: TrackedWrite::new(Vec::new()),
             zstd: zstd::bulk::Compressor::new(level).map_err(unpacked)?,
             indices: Vec::new(),
             page: Vec::new(),
+            values: is_flat.then(Values::default),
+            declared,
         };
         let mut pages = 0;
         for group in groups {
@@ -132,12 +155,11 @@ impl Remapping<'_> {
             return Ok(None);
         };
         let is_plain = matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY);
-        let Some(new) = is_plain.then(|| self.dictionary.intern(&buf, num_values, self.descriptor)).flatten() else {
-            return Ok(None);
-        };
+        let intern = || self.dictionary.intern(&buf, num_values, (self.descriptor, self.declared));
+        let Some(old) = is_plain.then(intern).flatten() else { return Ok(None) };
         let mut sizes = PageSizes::default();
         while let Some(page) = reader.get_next_page().map_err(unreadable)? {
-            let Some((compressed, uncompressed)) = self.remap(page, &new)? else { return Ok(None) };
+            let Some((compressed, uncompressed)) = self.remap(page, &old)? else { return Ok(None) };
             sizes.compressed.push(compressed);
             sizes.uncompressed += uncompressed;
         }
@@ -145,13 +167,13 @@ impl Remapping<'_> {
     }
 
     /// Writes a page with the indices of the merged dictionary; the sizes with header, compressed and not.
-    fn remap(&mut self, page: Page, new: &[u32]) -> Result<Option<(usize, usize)>> {
+    fn remap(&mut self, page: Page, old: &Old) -> Result<Option<(usize, usize)>> {
         let Page::DataPage { buf, num_values, encoding, def_level_encoding, rep_level_encoding, statistics } = page else {
             return Ok(None);
         };
         let is_indices = matches!(encoding, Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY);
         let has_known_levels = [def_level_encoding, rep_level_encoding].iter().all(|encoding| *encoding == Encoding::RLE);
-        if !is_indices || !has_known_levels || self.rewrite(&buf, num_values, new).is_none() {
+        if !is_indices || !has_known_levels || self.rewrite(&buf, num_values, old).is_none() {
             return Ok(None);
         }
         let compressed = self.zstd.compress(&self.page).map_err(unpacked)?;
@@ -170,25 +192,56 @@ impl Remapping<'_> {
     }
 
     /// Leaves the page's body with new indices in `self.page`; `None` for bytes that are no such page.
-    fn rewrite(&mut self, body: &[u8], num_values: u32, new: &[u32]) -> Option<()> {
+    fn rewrite(&mut self, body: &[u8], num_values: u32, old: &Old) -> Option<()> {
+        let rows = usize::try_from(num_values).ok()?;
         let levels = [self.descriptor.max_rep_level(), self.descriptor.max_def_level()];
-        let mut at = 0;
+        let (mut at, mut definition) = (0, None);
         for _ in levels.iter().filter(|level| **level > 0) {
             let length = u32::from_le_bytes(*body.get(at..)?.first_chunk::<4>()?);
-            at = at.checked_add(4)?.checked_add(usize::try_from(length).ok()?)?;
+            let end = at.checked_add(4)?.checked_add(usize::try_from(length).ok()?)?;
+            definition = Some(body.get(at + 4..end)?);
+            at = end;
         }
         self.page.clear();
         self.page.extend_from_slice(body.get(..at)?);
         // A page of nulls alone may have no indices at all.
-        let Some((width, indices)) = body.get(at..)?.split_first() else { return Some(()) };
-        hybrid::decode(indices, u32::from(*width), usize::try_from(num_values).ok()?, &mut self.indices)?;
+        let Some((width, indices)) = body.get(at..)?.split_first() else {
+            self.indices.clear();
+            return self.digest(definition, rows, old);
+        };
+        hybrid::decode(indices, u32::from(*width), rows, &mut self.indices)?;
+        self.digest(definition, rows, old)?;
         for index in &mut self.indices {
             // Padding behind the last value can be anything; it is never read.
-            *index = new.get(usize::try_from(*index).ok()?).copied().unwrap_or(0);
+            *index = old.new.get(usize::try_from(*index).ok()?).copied().unwrap_or(0);
         }
         let width = self.dictionary.width();
         self.page.push(u8::try_from(width).ok()?);
         hybrid::encode(&self.indices, width, &mut self.page);
+        Some(())
+    }
+
+    /// Takes the page's values into the digest, by the source's own indices and dictionary; `None` when there are too few of them.
+    fn digest(&mut self, definition: Option<&[u8]>, rows: usize, old: &Old) -> Option<()> {
+        let (Some(values), Some(hashes)) = (&mut self.values, &old.hashes) else {
+            self.values = None;
+            return Some(());
+        };
+        let hash_of = |index: &u32| usize::try_from(*index).ok().and_then(|index| hashes.get(index)).copied();
+        let Some(definition) = definition else {
+            let hashes = self.indices.get(..rows)?;
+            values.each(None, hashes.iter().map(|index| hash_of(index).unwrap_or_default()));
+            return Some(());
+        };
+        let mut levels = Vec::with_capacity(rows);
+        hybrid::decode(definition, 1, rows, &mut levels)?;
+        let mut indices = self.indices.iter();
+        for level in levels.get(..rows)? {
+            match level {
+                0 => values.null(),
+                _ => values.each(None, std::iter::once(hash_of(indices.next()?)?)),
+            }
+        }
         Some(())
     }
 
@@ -213,7 +266,8 @@ impl Remapping<'_> {
             PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: Encoding::RLE_DICTIONARY, count: pages },
         ]));
         let close = merged.finish(dictionary, spec.uncompressed_size, bytes.len())?;
-        Ok(Chunk { bytes: bytes.into(), close, is_verbatim: false })
+        let values = self.values.map(|values| values.finish());
+        Ok(Chunk { bytes: bytes.into(), close, is_verbatim: false, values })
     }
 }
 
@@ -230,9 +284,11 @@ struct Dictionary {
 }
 
 impl Dictionary {
-    /// The indices here of a page's values, in its order; `None` for a damaged page or one value too many.
-    fn intern(&mut self, mut page: &[u8], count: u32, descriptor: &ColumnDescriptor) -> Option<Vec<u32>> {
-        let mut indices = Vec::with_capacity(usize::try_from(count).ok()?);
+    /// A page's values, in its order; `None` for a damaged page or one value too many.
+    fn intern(&mut self, mut page: &[u8], count: u32, of: (&ColumnDescriptor, &DataType)) -> Option<Old> {
+        let (descriptor, declared) = of;
+        let mut new = Vec::with_capacity(usize::try_from(count).ok()?);
+        let mut hashes = Some(Vec::with_capacity(new.capacity()));
         for _ in 0..count {
             let length = match descriptor.physical_type() {
                 Type::INT32 | Type::FLOAT => 4,
@@ -243,9 +299,13 @@ impl Dictionary {
             };
             let (value, rest) = page.split_at_checked(length)?;
             page = rest;
-            indices.push(self.index_of(value));
+            new.push(self.index_of(value));
+            match (&mut hashes, digest::of_plain(value, declared)) {
+                (Some(hashes), Some(hash)) => hashes.push(hash),
+                _ => hashes = None,
+            }
         }
-        (self.bytes.len() <= MAX_DICTIONARY_BYTES).then_some(indices)
+        (self.bytes.len() <= MAX_DICTIONARY_BYTES).then_some(Old { new, hashes })
     }
 
     fn index_of(&mut self, value: &[u8]) -> u32 {
@@ -270,7 +330,7 @@ struct Digest(u64);
 
 impl Hasher for Digest {
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = self.0.rotate_left(5) ^ super::digest::of_bytes(bytes);
+        self.0 = self.0.rotate_left(5) ^ digest::of_bytes(bytes);
     }
 
     fn write_usize(&mut self, _length: usize) {

@@ -193,21 +193,26 @@ impl<'a> Compactor<'a> {
             let columns = columns.into_iter().map(|close| Column::Copied(Box::new(close))).collect();
             return Ok(Encoded { columns, promise: promise_of_pages(run, leaves.clone(), true) });
         }
+        let declared = self.schema.fields().get(field).ok_or_else(|| Error::internal("no such column"))?;
         let level = i32::from(self.contract.output.zstd_level);
         let mut chunks: Vec<Chunk> = Vec::new();
         for leaf in leaves.clone().filter(|_| run.len() > 1) {
-            match merge::merge(run, leaf, level, self.least_page)? {
+            match merge::merge(run, (leaf, declared.data_type()), level, self.least_page)? {
                 Some(chunk) => chunks.push(chunk),
                 None => break,
             }
         }
         if !leaves.is_empty() && chunks.len() == leaves.len() {
             let is_verbatim = chunks.iter().all(|chunk| chunk.is_verbatim);
+            let known = if let [chunk] = chunks.as_slice() { chunk.values } else { None };
             let columns = chunks.into_iter().map(|chunk| Column::Joined(Box::new(chunk))).collect();
-            let promise = if is_verbatim { promise_of_pages(run, leaves, false) } else { self.promise_of_values(run, field)? };
+            let promise = match known {
+                _ if is_verbatim => promise_of_pages(run, leaves, false),
+                Some(digest) => Promise::Values(digest),
+                None => self.promise_of_values(run, field)?,
+            };
             return Ok(Encoded { columns, promise });
         }
-        let declared = self.schema.fields().get(field).ok_or_else(|| Error::internal("no such column"))?;
         let chunks = recode::recode(run, (field, declared), writers, leaves.start)?;
         let columns = chunks.into_iter().map(|chunk| Column::Recoded(Box::new(chunk))).collect();
         Ok(Encoded { columns, promise: self.promise_of_values(run, field)? })

@@ -4,12 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::Schema;
+use arrow_schema::{DataType, FieldRef, Schema};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Encoding, PageType};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats, PageIndexPolicy, ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use windrow_core::{Error, Result};
@@ -123,12 +124,58 @@ impl Group {
 
     /// Decodes one field, batch by batch.
     pub(crate) fn decode(&self, field: usize, batch_rows: usize, mut see: impl FnMut(&ArrayRef) -> Result<()>) -> Result<()> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.bytes.clone(), self.source.reader.clone());
+        self.decode_as(&self.source.reader, field, batch_rows, &mut see)
+    }
+
+    /// The same, but texts of which all are in the dictionary come as a dictionary.
+    pub(crate) fn decode_compact(
+        &self,
+        field: usize,
+        batch_rows: usize,
+        mut see: impl FnMut(&ArrayRef) -> Result<()>,
+    ) -> Result<()> {
+        let reader = self.dictionary_reader(field)?;
+        self.decode_as(reader.as_ref().unwrap_or(&self.source.reader), field, batch_rows, &mut see)
+    }
+
+    fn dictionary_reader(&self, field: usize) -> Result<Option<ArrowReaderMetadata>> {
+        let schema = self.source.reader.schema();
+        let leaf = Source::leaves_of(schema, field).start;
+        let is_text = schema.fields().get(field).is_some_and(|field| *field.data_type() == DataType::Utf8);
+        if !is_text || !self.is_dictionary_only(leaf) {
+            return Ok(None);
+        }
+        let compact = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let change = |(index, declared): (usize, &FieldRef)| match index == field {
+            true => Arc::new(declared.as_ref().clone().with_data_type(compact.clone())),
+            false => declared.clone(),
+        };
+        let fields: Vec<FieldRef> = schema.fields().iter().enumerate().map(change).collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        let options = ArrowReaderOptions::new().with_schema(schema);
+        ArrowReaderMetadata::try_new(self.source.reader.metadata().clone(), options).map(Some).map_err(unreadable)
+    }
+
+    fn is_dictionary_only(&self, leaf: usize) -> bool {
+        let indices = [Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
+        let is_compact =
+            |page: &PageEncodingStats| page.page_type == PageType::DICTIONARY_PAGE || indices.contains(&page.encoding);
+        self.chunk(leaf).page_encoding_stats().is_some_and(|stats| !stats.is_empty() && stats.iter().all(is_compact))
+    }
+
+    fn decode_as(
+        &self,
+        reader: &ArrowReaderMetadata,
+        field: usize,
+        batch_rows: usize,
+        see: &mut dyn FnMut(&ArrayRef) -> Result<()>,
+    ) -> Result<()> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.source.bytes.clone(), reader.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), [field]);
         let reader = builder.with_projection(mask).with_row_groups(vec![self.index]).with_batch_size(batch_rows).build();
         for batch in reader.map_err(unreadable)? {
             let batch = batch.map_err(|error| Error::internal("cannot read Parquet").caused_by(error))?;
-            batch.columns().iter().try_for_each(&mut see)?;
+            batch.columns().iter().try_for_each(&mut *see)?;
         }
         Ok(())
     }
