@@ -368,6 +368,7 @@ fn start(arena: &Arena, arguments: &[&str]) -> Child {
 }
 
 /// How long a compaction takes here and now, so that signals strike all over it.
+#[expect(clippy::disallowed_methods, reason = "when signals strike is no part of what is asserted")]
 fn milliseconds_of_a_compaction(arena: &Arena) -> u64 {
     fragment(arena, 0);
     let started = std::time::Instant::now();

@@ -35,7 +35,6 @@ fn is_file_size(item: &Node) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::contract;
 
     fn text(output: &str) -> String {
