@@ -151,17 +151,18 @@ impl Project {
         self.sql.get(file).map(String::as_str)
     }
 
-    /// The digest of everything besides raw files and code that a table's content and gate depend on.
+    /// The digest of everything besides raw files and code that a table's rows and gate depend on. How large files become does not
+    /// count: `windrow compact` brings published windows to another size without computing them again.
     ///
     /// # Errors
     /// `Internal` when it cannot be computed.
     pub fn config_sha256(&self, table: &Table) -> Result<String> {
         let contract = self.contract(table)?;
-        let mut parts = vec![("contract".to_owned(), contract.sha256.clone())];
+        let mut parts = vec![("contract".to_owned(), contract.rows_sha256.clone())];
         parts.push(("profile".to_owned(), self.profile.sha256.clone()));
         if table.layer == Layer::Clean {
             let raw = self.contract(&Table::new(Layer::Raw, table.dataset.clone()))?;
-            parts.push(("raw contract".to_owned(), raw.sha256.clone()));
+            parts.push(("raw contract".to_owned(), raw.rows_sha256.clone()));
         }
         if let Some(TransformKind::Sql(file)) = contract.transform.as_ref().map(|transform| &transform.kind) {
             parts.push(("sql".to_owned(), canonical::sha256_hex(self.sql(file).unwrap_or_default().as_bytes())));

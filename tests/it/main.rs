@@ -9,6 +9,8 @@ mod cases;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod compact;
+#[cfg(test)]
 mod cycle;
 #[cfg(test)]
 mod fixtures;

@@ -67,6 +67,8 @@ enum Verb {
     Replay(cmd::replay::Args),
     /// Make an older published version of a window the head again
     Rollback(cmd::rollback::Args),
+    /// Rewrite windows of many small files into files of the contract's size
+    Compact(cmd::compact::Args),
     /// Take a published window back; readers see no such window
     Retract(cmd::retract::Args),
     /// Show every window's head, staleness and last decision
@@ -207,6 +209,7 @@ fn run(given: &Given) -> ExitCode {
         Verb::Quarantine(args) => cmd::quarantine::run(args, &reporter),
         Verb::Replay(args) => cmd::replay::run(args, &reporter),
         Verb::Rollback(args) => cmd::rollback::run(args, &reporter),
+        Verb::Compact(args) => cmd::compact::run(args, &reporter),
         Verb::Reconcile(args) => cmd::reconcile::run(args, &reporter),
         Verb::Sizing(args) => cmd::sizing::run(args, &reporter),
         Verb::Gc(args) => cmd::gc::run(args, &reporter),
@@ -246,6 +249,7 @@ impl Verb {
             Verb::Quarantine(args) => &args.common,
             Verb::Replay(args) => &args.common,
             Verb::Rollback(args) => &args.common,
+            Verb::Compact(args) => &args.common,
             Verb::Reconcile(args) => &args.common,
             Verb::Sizing(args) => &args.common,
             Verb::Gc(args) => &args.common,

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub mod check_input;
+pub mod compact;
 pub mod contract;
 pub mod demo;
 pub mod explain;

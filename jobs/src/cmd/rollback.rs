@@ -97,7 +97,11 @@ fn version_before(
         .filter(|state| state.outcome.as_ref().is_some_and(|outcome| outcome.document().decision == Decision::Published));
     let content = |epoch: Option<Epoch>| {
         let state = history.iter().find(|state| Some(state.epoch) == epoch);
-        state.and_then(|state| state.staged.as_ref()).map(|staged| staged.document().content_sha256.clone())
+        let staged = state?.staged.as_ref()?.document();
+        // A compacted version holds the rows of another epoch.
+        let computed = staged.compacts.and_then(|computed| history.iter().find(|state| state.epoch == computed));
+        let staged = computed.and_then(|state| state.staged.as_ref()).map_or(staged, |origin| origin.document());
+        Some(staged.content_sha256.clone())
     };
     let of_head = content(head);
     let before = published.filter(|state| head.is_none_or(|head| state.epoch < head));

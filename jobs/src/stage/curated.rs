@@ -88,8 +88,12 @@ fn verify(session: &Session<'_>, heads: &[(Table, Head)]) -> Result<()> {
     Ok(())
 }
 
-/// One entry for each file of a head: its key holds table, window and epoch, which is the lineage.
+/// One entry for each file of a head: its key holds table, window and epoch, which is the lineage. A compacted head stands for the
+/// epoch that computed its rows, so that compaction makes nothing that reads them stale.
 pub fn head_entries(head: &Head) -> Vec<InputEntry> {
+    if let Some(origin) = &head.origin {
+        return origin.entries();
+    }
     let entry = |file: &windrow_lake::HeadFile| InputEntry {
         key: file.key.clone(),
         size: file.size,

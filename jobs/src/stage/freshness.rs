@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
-use windrow_core::ledger::{Decision, InputEntry, inputs_sha256};
+use windrow_core::ledger::{Decision, InputEntry, Reason, inputs_sha256};
 use windrow_core::{Contract, Layer, PartitionWindow, Result, Table};
-use windrow_lake::{Head, LakeTable, RawInput};
+use windrow_lake::{EpochState, Head, LakeTable, RawInput};
 
 use crate::session::Session;
 
@@ -62,7 +62,7 @@ impl fmt::Display for Stale {
 /// What the store says.
 pub fn stale(session: &Session<'_>, contract: &Contract, head: &Head) -> Result<Vec<Stale>> {
     let mut reasons: Vec<Stale> = data_changed(session, contract, head)?.into_iter().collect();
-    let claim = head.claim.document();
+    let claim = head.made_by();
     if claim.config_sha256 != session.project.config_sha256(&contract.table)? {
         reasons.push(Stale::Config);
     }
@@ -113,7 +113,13 @@ fn difference(before: &[InputEntry], today: &[InputEntry]) -> Stale {
 /// is what a replay computes again; so is one whose ledger cannot be read, which then says so itself.
 pub fn is_settled(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow) -> bool {
     let states = session.runtime.block_on(lake_table.window_history(window)).unwrap_or_default();
-    let last = states.iter().max_by_key(|state| state.epoch);
+    // A compaction that was given up says nothing about the window.
+    let is_given_up = |state: &&EpochState| {
+        let reason = state.claim.as_ref().map(|claim| claim.document().reason);
+        let decision = state.outcome.as_ref().map(|outcome| outcome.document().decision);
+        reason == Some(Reason::Compact) && decision == Some(Decision::Aborted)
+    };
+    let last = states.iter().filter(|state| !is_given_up(state)).max_by_key(|state| state.epoch);
     let decision = last.and_then(|state| state.outcome.as_ref()).map(|outcome| outcome.document().decision);
     matches!(decision, Some(Decision::Published | Decision::Retracted))
 }

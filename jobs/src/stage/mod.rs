@@ -6,6 +6,7 @@
 //! ```
 
 pub mod clean;
+pub mod compact;
 pub mod curated;
 pub mod evidence;
 pub mod freshness;

@@ -142,6 +142,6 @@ impl PartStore for Parts<'_> {
     }
 }
 
-fn stats_json(stats: &ColumnStats) -> Value {
+pub(crate) fn stats_json(stats: &ColumnStats) -> Value {
     json!({"name": stats.name, "nulls": stats.nulls, "min": stats.min, "max": stats.max})
 }

@@ -55,8 +55,16 @@ fn staged() -> Stored<Staged> {
         rows: RowCounts { read: 4, written: 3, rejected: 1 },
         content_sha256: content_sha256(&files).unwrap(),
         files,
+        compacts: None,
     };
     Stored::encode(staged).unwrap()
+}
+
+/// The same rows in other files.
+fn compacted() -> Stored<Staged> {
+    let staged = staged().document().clone();
+    let claim_sha256 = claim(Reason::Compact).sha256().to_owned();
+    Stored::encode(Staged { claim_sha256, compacts: Epoch::new(6), ..staged }).unwrap()
 }
 
 fn check(status: Status) -> Stored<CheckDoc> {
@@ -91,7 +99,9 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
     BTreeMap::from([
         ("claim.json", claim(Reason::Schedule).bytes().to_vec()),
         ("claim_rollback.json", claim(Reason::Rollback).bytes().to_vec()),
+        ("claim_compact.json", claim(Reason::Compact).bytes().to_vec()),
         ("staged.json", staged().bytes().to_vec()),
+        ("staged_compacted.json", compacted().bytes().to_vec()),
         ("check.json", check(Status::Fail).bytes().to_vec()),
         ("check_pass.json", check(Status::Pass).bytes().to_vec()),
         ("outcome_published.json", decided(Some(Status::Pass), None).bytes().to_vec()),

@@ -8,6 +8,7 @@
 //! Invariant: no polars, no AWS and no object store is known here; bytes come through [`Open`] and leave through a sink.
 
 pub mod chunk;
+pub mod compact;
 pub mod form;
 mod numbers;
 pub mod parse;

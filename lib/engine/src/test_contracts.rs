@@ -55,6 +55,7 @@ pub(crate) fn contract(properties: Vec<Property>) -> Contract {
         file: "orders.clean.odcs.yaml".into(),
         text: "name: x\nlogicalType: x\nrules: x\nkey: x\n".into(),
         sha256: String::new(),
+        rows_sha256: String::new(),
         id: "orders".to_owned(),
         version: "1.0.0".to_owned(),
         table: Table { layer: Layer::Clean, dataset: "orders".parse().unwrap() },

@@ -176,6 +176,11 @@ impl LakeTable {
     /// # Errors
     /// `Internal` when rows or files do not add up, `Fenced` when another staged document is there.
     pub async fn put_staged(&self, claimed: &Claimed, output: Output) -> Result<Stored<Staged>> {
+        self.put_output(claimed, output, None).await
+    }
+
+    /// The staged register of an output, or of the rows of an earlier epoch in other files.
+    pub(crate) async fn put_output(&self, claimed: &Claimed, output: Output, compacts: Option<Epoch>) -> Result<Stored<Staged>> {
         require_consistent(claimed, &output)?;
         self.verify_staged(claimed, &output.files).await?;
         let Output { mut inputs, contract, rows, files } = output;
@@ -188,6 +193,7 @@ impl LakeTable {
             rows,
             content_sha256: content_sha256(&files)?,
             files,
+            compacts,
         })?;
         let key = self.register(&claimed.window(), claimed.epoch(), RegisterKind::Staged);
         self.require_create_once().await?;

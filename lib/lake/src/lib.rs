@@ -38,6 +38,7 @@
 
 mod catalog;
 mod classify;
+mod compaction;
 mod discovery;
 mod download;
 mod durable;
@@ -80,7 +81,7 @@ pub use publish::PassedCheck;
 pub use put_once::{PutOnce, RetryPolicy};
 pub use quarantine::QuarantineEntry;
 pub use reconcile::{Reconciled, ViewChange, ViewKind, Views};
-pub use resolve::{Head, HeadFile};
+pub use resolve::{Head, HeadFile, Origin};
 pub use s3::{S3Encryption, S3Patience, S3Settings, put_object};
 pub use s3_location::S3Location;
 pub use spool::{Spool, Spooled, SpooledBytes};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use windrow_core::canonical::sha256_hex;
 use windrow_core::layout::{self, RegisterKind};
 use windrow_core::ledger::{Claim, CodeVersion, Decision, Outcome, Staged, Stored};
@@ -28,6 +29,19 @@ pub struct Head {
     pub staged: Stored<Staged>,
     /// The decision.
     pub outcome: Stored<Outcome>,
+    /// The epoch that computed the rows, when compaction wrote them into these files.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// An epoch whose rows stand in the files of a later one.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Who made it.
+    pub claim: Stored<Claim>,
+    /// What it was made of, and the files it had.
+    pub staged: Stored<Staged>,
 }
 
 /// One file of a head.
@@ -46,8 +60,18 @@ pub struct HeadFile {
 impl Head {
     /// Tells whether a run with these inputs, configuration and code would make this head again, so need not run.
     pub fn is_current(&self, inputs_sha256: &str, config_sha256: &str, code: &CodeVersion) -> bool {
-        let claim = self.claim.document();
+        let claim = self.made_by();
         self.staged.document().inputs_sha256 == inputs_sha256 && claim.config_sha256 == config_sha256 && claim.code == *code
+    }
+
+    /// Who computed the rows: compaction changes neither what a window is made of nor by what.
+    pub fn made_by(&self) -> &Claim {
+        self.origin.as_ref().map_or(&self.claim, |origin| &origin.claim).document()
+    }
+
+    /// The epoch that computed the rows.
+    pub fn computed_in(&self) -> Epoch {
+        self.origin.as_ref().map_or(self.epoch, |origin| origin.epoch)
     }
 
     /// The digest of the output, independent of paths and epochs.
@@ -86,18 +110,27 @@ impl LakeTable {
     /// `CorruptInput` for a file that is missing or differs, else what the store says.
     pub async fn verify_head(&self, head: &Head) -> Result<()> {
         for file in &head.files {
-            let bytes = match self.lake().get_bytes(&file.key).await {
-                Err(error) if error.kind() == ErrorKind::InputMissing => return Err(damaged(file, "is missing")),
-                read => read?,
-            };
-            if u64::try_from(bytes.len()).ok() != Some(file.size) {
-                return Err(damaged(file, "has another size than published"));
-            }
-            if sha256_hex(&bytes) != file.sha256 {
-                return Err(damaged(file, "has other bytes than published"));
-            }
+            self.get_verified(file).await?;
         }
         Ok(())
+    }
+
+    /// Reads a file of a head and compares size and SHA-256.
+    ///
+    /// # Errors
+    /// As [`LakeTable::verify_head`].
+    pub async fn get_verified(&self, file: &HeadFile) -> Result<Bytes> {
+        let bytes = match self.lake().get_bytes(&file.key).await {
+            Err(error) if error.kind() == ErrorKind::InputMissing => return Err(damaged(file, "is missing")),
+            read => read?,
+        };
+        if u64::try_from(bytes.len()).ok() != Some(file.size) {
+            return Err(damaged(file, "has another size than published"));
+        }
+        if sha256_hex(&bytes) != file.sha256 {
+            return Err(damaged(file, "has other bytes than published"));
+        }
+        Ok(bytes)
     }
 
     /// The first file of a published epoch that is not there in its promised size, and the size that is there. One listing.
@@ -141,6 +174,10 @@ impl LakeTable {
             sha256: file.sha256.clone(),
             rows: file.rows,
         });
+        let origin = match staged.document().compacts {
+            Some(computed) => Some(Box::new(self.origin(window, computed).await?)),
+            None => None,
+        };
         Ok(Head {
             window: *window,
             epoch,
@@ -150,6 +187,7 @@ impl LakeTable {
             claim,
             staged,
             outcome,
+            origin,
         })
     }
 }

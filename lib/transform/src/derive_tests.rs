@@ -32,6 +32,7 @@ fn contract(properties: Vec<Property>) -> Contract {
         file: "orders.clean.odcs.yaml".into(),
         text: "".into(),
         sha256: String::new(),
+        rows_sha256: String::new(),
         id: "orders".into(),
         version: "1.0.0".into(),
         table: Table { dataset: "orders".parse().unwrap(), layer: Layer::Clean },

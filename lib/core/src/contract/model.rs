@@ -19,6 +19,8 @@ pub struct Contract {
     pub text: Arc<str>,
     /// SHA-256 of the text, hex.
     pub sha256: String,
+    /// SHA-256, hex, of everything that rows and checks depend on: what the contract says, but for the size of files.
+    pub rows_sha256: String,
     /// ODCS `id`.
     pub id: String,
     /// ODCS `version`.

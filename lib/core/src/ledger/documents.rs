@@ -63,6 +63,8 @@ pub enum Reason {
     Rollback,
     /// The window is taken back.
     Retract,
+    /// The head's rows are written into fewer files.
+    Compact,
 }
 
 impl Reason {
@@ -74,6 +76,7 @@ impl Reason {
             Reason::Backfill => "backfill",
             Reason::Rollback => "rollback",
             Reason::Retract => "retract",
+            Reason::Compact => "compact",
         }
     }
 }
@@ -104,6 +107,9 @@ pub struct Staged {
     pub files: Vec<FileEntry>,
     /// See [`content_sha256`].
     pub content_sha256: String,
+    /// For an output of compaction the epoch that computed its rows: what it was made of is what that epoch was made of.
+    #[serde(default, with = "text::option", skip_serializing_if = "Option::is_none")]
+    pub compacts: Option<Epoch>,
 }
 
 impl Document for Staged {
@@ -270,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_spelled_as_in_documents() {
-        for reason in [Reason::Schedule, Reason::Replay, Reason::Backfill, Reason::Rollback, Reason::Retract] {
+        for reason in [Reason::Schedule, Reason::Replay, Reason::Backfill, Reason::Rollback, Reason::Retract, Reason::Compact] {
             assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.as_str()));
         }
     }

@@ -38,6 +38,7 @@ pub(crate) fn contract(format: ReaderFormat, properties: Vec<Property>) -> Contr
         file: "c.yaml".into(),
         text: "first\nreader:\n".into(),
         sha256: String::new(),
+        rows_sha256: String::new(),
         id: "orders.raw".to_owned(),
         version: "1.0.0".to_owned(),
         table: Table { layer: Layer::Raw, dataset: "orders".parse().unwrap() },

@@ -13,7 +13,9 @@ mod properties;
 mod stats;
 mod verify;
 
+pub(crate) use encode::leaves;
 pub use parts::{PartStore, PartSummary, write_parts, write_single};
+pub(crate) use properties::{Facts, properties};
 pub use stats::ColumnStats;
 pub use verify::{read_parquet_batches, verify_part};
 

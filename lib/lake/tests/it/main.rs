@@ -5,6 +5,8 @@ mod aging;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
+mod compaction;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod discovery;

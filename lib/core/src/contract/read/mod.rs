@@ -1,6 +1,7 @@
 //! From text to [`Contract`]: every key known, every value legal, every combination possible, or a finding at its place.
 
 pub(super) mod custom;
+mod digest;
 mod fields;
 pub(super) mod keys;
 mod lint;
@@ -58,6 +59,7 @@ fn contract(reading: &mut Reading, node: &Node) -> Option<Contract> {
     contract.id = id?.to_owned();
     contract.version = version?.to_owned();
     contract.sla = sla;
+    contract.rows_sha256 = digest::rows_sha256(node).ok()?;
     // Root cause once: a combination is judged only when every key by itself is right.
     if reading.findings.is_empty() {
         lint::combinations(reading, &contract);
@@ -161,6 +163,7 @@ fn schema_contract(reading: &mut Reading, schema: &Map<'_>, table: Table) -> Opt
         file: reading.file.clone(),
         text: reading.text.clone(),
         sha256: canonical::sha256_hex(reading.text.as_bytes()),
+        rows_sha256: String::new(),
         id: String::new(),
         version: String::new(),
         table,

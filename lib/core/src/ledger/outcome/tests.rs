@@ -41,6 +41,7 @@ pub(super) fn staged() -> Staged {
         rows: RowCounts { read: 4, written: 3, rejected: 1 },
         content_sha256: content_sha256(&files).unwrap(),
         files,
+        compacts: None,
     }
 }
 
