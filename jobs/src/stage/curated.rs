@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use jiff::tz::TimeZone;
 use tempfile::TempDir;
 use windrow_core::contract::{OnViolation, TransformKind, TransformSpec};
@@ -17,7 +18,7 @@ use crate::runtime;
 use crate::session::Session;
 
 use super::staging::{self, Stage};
-use super::{HIDDEN, evidence, publish};
+use super::{HIDDEN, evidence, parallel, publish};
 
 /// Computes the curated output of a window from its inputs' heads, staged.
 ///
@@ -38,10 +39,11 @@ pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &Par
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
     // Resolved once more after the claim, so that a later epoch is never made of earlier inputs.
     let heads = input_heads(session, spec, window)?;
-    verify(session, &heads)?;
     session.reporter.step(&format!("{} {window} computing", contract.table));
-    let chunk = compute(session, contract, spec, &heads, window)?;
-    finish(session, contract, &table, &claimed, chunk, entries(&heads)).map(Stage::Staged)
+    // The bytes are compared while they are computed with. Damage is the cause of whatever else fails.
+    let (verified, computed) = rayon::join(|| verify(session, &heads), || compute(session, contract, spec, &heads, window));
+    verified?;
+    finish(session, contract, &table, &claimed, computed?, entries(&heads)).map(Stage::Staged)
 }
 
 /// The transform a curated contract declares.
@@ -79,13 +81,11 @@ fn entries(heads: &[(Table, Head)]) -> Vec<InputEntry> {
 
 /// Compares every byte of the inputs with what was published.
 fn verify(session: &Session<'_>, heads: &[(Table, Head)]) -> Result<()> {
-    for (input, head) in heads {
-        if let Some(table) = session.table(input)? {
-            let verified = session.runtime.block_on(table.verify_head(head));
-            verified.map_err(|error| publish::damaged(input, &head.window, error))?;
-        }
-    }
-    Ok(())
+    parallel::try_each(heads, |(input, head)| {
+        let Some(table) = session.table(input)? else { return Ok(()) };
+        let verified = session.runtime.block_on(table.verify_head(head));
+        verified.map_err(|error| publish::damaged(input, &head.window, error))
+    })
 }
 
 /// One entry for each file of a head: its key holds table, window and epoch, which is the lineage.
@@ -105,7 +105,7 @@ fn compute(
     spec: &TransformSpec,
     heads: &[(Table, Head)],
     window: &PartitionWindow,
-) -> Result<Chunk> {
+) -> Result<Vec<Chunk>> {
     let mut tables = Vec::new();
     let mut downloads = Vec::new();
     for (table, head) in heads {
@@ -116,14 +116,21 @@ fn compute(
     let inputs = Inputs::from_tables(&tables)?;
     let batches = windrow_transform::run(transform(session, spec)?.as_ref(), &inputs, &params(contract, window)?);
     let batches = batches.or_else(|error| Err(shown_error(session, contract, spec, error)?))?;
-    let batch = match batches.first() {
-        Some(first) => arrow_select::concat::concat_batches(&first.schema(), &batches),
-        None => Ok(arrow_array::RecordBatch::new_empty(Arc::new(schema::full_schema(contract)))),
-    };
-    let batch = batch.map_err(|error| Error::internal("cannot join the result's batches").caused_by(error))?;
-    let batch = shape::in_total_order(&batch)?;
     drop(downloads);
-    Ok(Chunk { batch, origin: Origin::new(format!("{} {window} (rows of the result)", contract.table).into(), 1) })
+    // Rows come in any order; a sort by a unique key gives them one, and so spares the pass that looks at all columns.
+    let batches = if shape::is_sorted_totally(contract) { batches } else { shape::in_total_order(&batches)? };
+    Ok(chunks(&format!("{} {window} (rows of the result)", contract.table), batches))
+}
+
+/// Batches as the engine takes them: the rows are the lines of what is named.
+fn chunks(name: &str, batches: Vec<RecordBatch>) -> Vec<Chunk> {
+    let (name, mut line): (Arc<str>, u64) = (name.into(), 1);
+    let chunk = |batch: RecordBatch| {
+        let origin = Origin::new(name.clone(), line);
+        line += batch.num_rows() as u64;
+        Chunk { batch, origin }
+    };
+    batches.into_iter().map(chunk).collect()
 }
 
 /// The engine's error; without its words when a table it speaks of has classified columns.
@@ -211,11 +218,11 @@ fn finish(
     contract: &Contract,
     table: &LakeTable,
     claimed: &Claimed,
-    chunk: Chunk,
+    chunks: Vec<Chunk>,
     inputs: Vec<InputEntry>,
 ) -> Result<staging::StagedWindow> {
-    let rows_in = chunk.batch.num_rows() as u64;
-    let conformed = shape::conform(contract, &claimed.window(), vec![chunk])?;
+    let rows_in = chunks.iter().map(|chunk| chunk.batch.num_rows() as u64).sum();
+    let conformed = shape::conform(contract, &claimed.window(), chunks)?;
     debug_assert!(contract.on_violation == OnViolation::Fail, "only raw and clean contracts divert rows");
     if !conformed.report.is_empty() {
         return Err(evidence::quarantine_data(session, table, claimed, &conformed.report, rows_in)?);

@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod freshness;
 pub mod gate;
 pub mod input;
+mod parallel;
 pub mod publish;
 pub mod staging;
 pub mod walk;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int8Array, Int32Array, Int64Array,
-    LargeStringArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -83,6 +83,6 @@ pub(crate) fn one_decimal(batch: &RecordBatch) -> (i128, i8) {
 }
 
 pub(crate) fn texts(batch: &RecordBatch, column: usize) -> Vec<String> {
-    let column = batch.column(column).as_any().downcast_ref::<LargeStringArray>().unwrap();
+    let column = batch.column(column).as_any().downcast_ref::<StringArray>().unwrap();
     column.iter().map(|text| text.unwrap_or("null").to_owned()).collect()
 }

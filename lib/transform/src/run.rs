@@ -2,6 +2,7 @@
 
 use arrow_array::{Array, Decimal128Array, RecordBatch};
 use polars::prelude::{DataFrame, LazyFrame};
+use rayon::prelude::*;
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::bridge;
@@ -22,8 +23,8 @@ pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Resul
     let named = |error: Error| error.with("transform", transform.name());
     let frame = collect(transform.plan(inputs, params)?).map_err(named)?;
     let batches = bridge::from_polars(frame).map_err(named)?;
-    batches.iter().try_for_each(digits_fit).map_err(named)?;
-    Ok(batches)
+    let overflow = batches.par_iter().find_map_first(|batch| digits_fit(batch).err());
+    overflow.map_or(Ok(batches), |error| Err(named(error)))
 }
 
 /// Runs a plan on the streaming engine, with overflow guards.

@@ -19,7 +19,7 @@ mod window;
 pub use conform::{Conformed, conform};
 pub use order::{Shaped, shape};
 pub use project::project;
-pub use total::in_total_order;
+pub use total::{in_total_order, is_sorted_totally};
 
 #[cfg(test)]
 mod tests;
