@@ -61,6 +61,8 @@ step 'metrics and lineage against their specifications' "$venv/bin/python" tests
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
 step 'release build' cargo build --release --locked -p windrow-jobs
 step 'state machines end to end' "$venv/bin/python" tests/local_aws/scenarios.py "${CARGO_TARGET_DIR:-target}/release/windrow"
+step 'peers agree (duckdb, polars), and the comparison finds planted defects' \
+  "$venv/bin/python" benches/peers/run.py --smoke --windrow "${CARGO_TARGET_DIR:-target}/release/windrow"
 step 'Terraform' bash tests/terraform.sh "$venv-checkov/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
 release=${CARGO_TARGET_DIR:-target}/release

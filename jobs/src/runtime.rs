@@ -174,6 +174,49 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
+/// Where files go that are gone with the process.
+pub fn temp_folder() -> PathBuf {
+    std::env::temp_dir()
+}
+
+/// Four fifths of the memory that the container, or else the machine, has; the rest is for the program, the allocator and
+/// the kernel's copies. `None` where the system does not tell.
+pub fn memory_to_use() -> Option<u64> {
+    let machine = kibibytes(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
+    Some(container_limits().into_iter().fold(machine, u64::min) / 5 * 4)
+}
+
+/// The limits of this process's control group and of those above it, version 2 and 1.
+fn container_limits() -> Vec<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut limits = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        // In a container the path may be that of the host; the root then is the container's own group.
+        for folder in std::path::Path::new(path).ancestors() {
+            let file = std::path::Path::new(root).join(folder.strip_prefix("/").unwrap_or(folder)).join(file);
+            limits.extend(std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<u64>().ok()));
+        }
+    }
+    limits
+}
+
+/// The most memory this process ever held, in bytes.
+pub fn peak_memory() -> Option<u64> {
+    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
+}
+
 /// Tells whether colours are wanted: a terminal, and no `NO_COLOR`.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn colour_wanted(is_terminal: bool) -> bool {
@@ -190,6 +233,12 @@ pub fn variable(name: &str) -> Option<String> {
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn is_blank(name: &std::ffi::OsStr) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
+}
+
+/// The names of the variables by which this program is told anything, of those that are set.
+pub fn own_variables() -> Vec<std::ffi::OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.to_string_lossy().starts_with("WINDROW_")).collect()
 }
 
 /// This program as it was called, so that a suggested command can be pasted: `windrow`, `target/debug/windrow`.

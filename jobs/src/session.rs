@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use serde_json::{Value, json};
 use windrow_core::layout::PartitionColumn;
 use windrow_core::ledger::{CodeVersion, Reason};
 use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table, WindowChoice};
+use windrow_engine::read::ReadOptions;
+use windrow_engine::shape::Memory;
 use windrow_lake::{Lake, LakeTable};
 
-use crate::cli::{TripArgs, one_window};
+use crate::cli::{MemoryLimit, TripArgs, one_window};
 use crate::config::View;
 use crate::lake;
 use crate::observe::Observer;
@@ -51,6 +55,40 @@ pub struct Session<'r> {
     pub code: CodeVersion,
     /// Tells metrics and lineage, when asked to.
     pub observer: Observer,
+    /// How much memory the run may take.
+    pub memory: MemoryUse,
+}
+
+/// The memory of a run: the limit, how many windows share it, and what was spilled for it.
+#[derive(Debug)]
+pub struct MemoryUse {
+    limit: Option<u64>,
+    windows: AtomicUsize,
+    spilled: AtomicU64,
+}
+
+impl MemoryUse {
+    fn new(limit: MemoryLimit) -> Self {
+        let limit = match limit {
+            MemoryLimit::Default => runtime::memory_to_use(),
+            MemoryLimit::None => None,
+            MemoryLimit::Bytes(bytes) => Some(bytes),
+        };
+        MemoryUse { limit, windows: AtomicUsize::new(1), spilled: AtomicU64::new(0) }
+    }
+
+    fn windows(&self) -> usize {
+        self.windows.load(Ordering::Relaxed)
+    }
+
+    /// The limit, the most that this process ever took, and what was written to disk to stay below.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "limit_bytes": self.limit,
+            "peak_bytes": runtime::peak_memory(),
+            "spilled_bytes": self.spilled.load(Ordering::Relaxed),
+        })
+    }
 }
 
 impl<'r> Session<'r> {
@@ -72,8 +110,35 @@ impl<'r> Session<'r> {
         let lake = lake::open(&project, &runtime, reporter)?;
         reporter.attach(&lake);
         let (run_id, code) = (reporter.run_id()?, runtime::code_version());
+        let memory = MemoryUse::new(common.memory_limit);
         let observer = Observer::new(common, &lake::base_uri(&project, &lake), reporter);
-        Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code, observer })
+        Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code, observer, memory })
+    }
+
+    /// From here on so many windows share the memory at a time.
+    pub fn share_memory(&self, windows: usize) {
+        self.memory.windows.store(windows.max(1), Ordering::Relaxed);
+    }
+
+    /// The bound of one window.
+    pub fn window_memory(&self) -> Memory {
+        match self.memory.limit {
+            None => Memory::unlimited(),
+            Some(limit) => Memory::limited(limit / self.memory.windows() as u64, runtime::temp_folder()),
+        }
+    }
+
+    /// How much of a file is read at once: little, where little memory is to do.
+    pub fn block_bytes(&self) -> usize {
+        let most = ReadOptions::default().block_bytes;
+        let Some(limit) = self.memory.limit else { return most };
+        let share = limit / (self.memory.windows() * runtime::cores()) as u64 / 32;
+        usize::try_from(share).unwrap_or(most).clamp(1 << 18, most)
+    }
+
+    /// Counts what a window wrote to disk.
+    pub fn count_spilled(&self, bytes: u64) {
+        self.memory.spilled.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The same session for a trip that an orchestrator started.

@@ -72,7 +72,9 @@ class Stack:
     def register(self, verb, endpoint, s3):
         """One task definition a verb, on the host's network, with a read-only root."""
         environment = {"AWS_ACCESS_KEY_ID": weed.KEY, "AWS_SECRET_ACCESS_KEY": weed.SECRET, "AWS_REGION": REGION, "AWS_ENDPOINT_URL_S3": s3,
-                       "AWS_ENDPOINT_URL_SFN": endpoint, "WINDROW_HEARTBEAT_SECONDS": "5"}
+                       "AWS_ENDPOINT_URL_SFN": endpoint, "WINDROW_HEARTBEAT_SECONDS": "5",
+                       # Else windrow would keep below the container's limit by itself, and the kernel would have nothing to kill.
+                       "WINDROW_MEMORY_LIMIT": "none"}
         container = {"name": "windrow", "image": IMAGE, "essential": True, "readonlyRootFilesystem": True,
                      "environment": [{"name": name, "value": value} for name, value in environment.items()]}
         self.ecs.register_task_definition(family=f"windrow-{verb}", networkMode="host", cpu="1024", memory="4096",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{Out, Project, exit_code, output, windrow};
 use crate::tiny::{self, HEADER, ROW, Tiny, WINDOW, raw_file};
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "demo",
     "run",
     "check-input",
@@ -20,6 +20,7 @@ const VERBS: [&str; 13] = [
     "replay",
     "status",
     "sla",
+    "sizing",
     "contract",
     "explain",
 ];

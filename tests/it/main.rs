@@ -17,6 +17,8 @@ mod gate;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod operate;
 #[cfg(test)]
 mod orchestrated;
@@ -26,6 +28,8 @@ mod orchestrator;
 mod parquet_files;
 #[cfg(test)]
 mod replay_queue;
+#[cfg(test)]
+mod sizing;
 #[cfg(test)]
 mod sla;
 #[cfg(test)]

@@ -74,6 +74,10 @@ pub struct Common {
     /// Seconds between the heartbeats to that task [default: 30]
     #[arg(long, value_name = "N", env = "WINDROW_HEARTBEAT_SECONDS", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=3600), global = true, help_heading = "Common options")]
     heartbeat_seconds: Option<u32>,
+    /// Memory that reading and sorting may take: 512MiB, 2GiB, or none; what does not fit is sorted on disk, in TMPDIR
+    /// [default: four fifths of the container's limit or of the machine]
+    #[arg(long, value_name = "SIZE", value_parser = memory_limit, default_value = "", hide_default_value = true, env = "WINDROW_MEMORY_LIMIT", hide_env_values = true, global = true, help_heading = "Common options")]
+    pub memory_limit: MemoryLimit,
     /// Id of the run, for logs and documents [default: a new one]
     #[arg(
         long,
@@ -130,6 +134,46 @@ pub enum Metrics {
     Off,
     /// One line of CloudWatch's embedded metric format a stage.
     Emf,
+}
+
+/// How much memory a run may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// What the container or the machine allows.
+    Default,
+    /// As much as it takes.
+    None,
+    /// About so many bytes.
+    Bytes(u64),
+}
+
+/// The least that the program and one block of each thread need.
+const LEAST_MEMORY: u64 = 96 << 20;
+
+fn memory_limit(text: &str) -> Result<MemoryLimit, String> {
+    if text.is_empty() {
+        return Ok(MemoryLimit::Default);
+    }
+    if text == "none" {
+        return Ok(MemoryLimit::None);
+    }
+    let expected = || "write a size like 512MiB or 2GiB, or none".to_owned();
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: u64 = match text.get(digits.len()..).unwrap_or_default() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(expected()),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(expected)?;
+    if bytes < LEAST_MEMORY {
+        return Err(format!("less than {} MiB, which the program itself needs", LEAST_MEMORY >> 20));
+    }
+    Ok(MemoryLimit::Bytes(bytes))
 }
 
 /// Where lineage is written.

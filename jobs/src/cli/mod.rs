@@ -13,8 +13,8 @@ use windrow_core::{Error, ErrorKind};
 
 pub(crate) use args::parse_epoch;
 pub use args::{
-    Common, ConcurrencyArgs, EpochArgs, LineageTo, LogFormat, Metrics, OutputArgs, OutputFormat, TableArgs, TripArgs, TripReason,
-    WindowArgs, default_concurrency, one_window,
+    Common, ConcurrencyArgs, EpochArgs, LineageTo, LogFormat, MemoryLimit, Metrics, OutputArgs, OutputFormat, TableArgs,
+    TripArgs, TripReason, WindowArgs, default_concurrency, one_window,
 };
 
 pub use given::{Given, without};
@@ -73,6 +73,8 @@ enum Verb {
     Status(cmd::status::Args),
     /// Tell whether a window is there by the time its contract promises
     Sla(cmd::sla::Args),
+    /// Tell which worker to buy for a window: runs it under real limits, and prices it
+    Sizing(cmd::sizing::Args),
     /// Show what nothing reaches any more, and delete it when told to
     Gc(cmd::gc::Args),
     /// Bring every view to what the ledger says
@@ -206,6 +208,7 @@ fn run(given: &Given) -> ExitCode {
         Verb::Replay(args) => cmd::replay::run(args, &reporter),
         Verb::Rollback(args) => cmd::rollback::run(args, &reporter),
         Verb::Reconcile(args) => cmd::reconcile::run(args, &reporter),
+        Verb::Sizing(args) => cmd::sizing::run(args, &reporter),
         Verb::Gc(args) => cmd::gc::run(args, &reporter),
         Verb::Retract(args) => cmd::retract::run(args, &reporter),
         Verb::Status(args) => cmd::status::run(args, &reporter),
@@ -244,6 +247,7 @@ impl Verb {
             Verb::Replay(args) => &args.common,
             Verb::Rollback(args) => &args.common,
             Verb::Reconcile(args) => &args.common,
+            Verb::Sizing(args) => &args.common,
             Verb::Gc(args) => &args.common,
             Verb::Retract(args) => &args.common,
             Verb::Status(args) => &args.common,

@@ -14,6 +14,7 @@ mod replay_queue;
 pub mod retract;
 pub mod rollback;
 pub mod run;
+pub mod sizing;
 pub mod sla;
 pub mod stage;
 pub mod status;

@@ -81,6 +81,7 @@ impl WindowResult {
 pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[PartitionWindow], at_once: usize) -> Vec<WindowResult> {
     let name = tables.last().map(|table| table.dataset.to_string()).unwrap_or_default();
     session.reporter.start(windows.len(), &name);
+    session.share_memory(at_once.min(windows.len()));
     let queue = Mutex::new(windows.iter().enumerate());
     let done = Mutex::new(Vec::with_capacity(windows.len()));
     let walk = || {
@@ -274,6 +275,7 @@ pub(super) fn summarise_with(
         "alert": alert,
         "counts": {"ok": ok, "skip": skip, "quarantined": quarantined, "fail": failed, "left": left, "rows": rows},
         "milliseconds": (seconds * 1000.0).round(),
+        "memory": session.memory.to_json(),
         "windows": results,
     });
     if let (Some(fields), Some(extra)) = (result.as_object_mut(), extra) {

@@ -130,6 +130,7 @@ fn staged(session: &Session<'_>, verb: &str, table: &Table, window: &PartitionWi
                 "rows_rejected": staged.rows.rejected,
                 "files": staged.files,
                 "bytes": staged.bytes,
+                "memory": session.memory.to_json(),
             }),
         ),
     };

@@ -1,15 +1,18 @@
 //! raw-to-clean: read strictly, derive, conform, shape, stage.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use windrow_core::contract::{Late, OnViolation};
 use windrow_core::gate::{self, Observation, Status};
 use windrow_core::ledger::{ErrorClass, InputEntry, RowCounts, inputs_sha256};
 use windrow_core::violation::ViolationReport;
 use windrow_core::{Code, Contract, Error, ErrorKind, Layer, PartitionWindow, Result, Table, Violation};
-use windrow_engine::read::{self, RawWindow};
-use windrow_engine::shape::{self, Shaped};
-use windrow_engine::{Chunk, rejects, schema};
+use windrow_engine::read::{self, ReadOptions};
+use windrow_engine::shape::{self, Collector, Shaped};
+use windrow_engine::{Chunk, Position, form, rejects, schema};
 use windrow_lake::{Claimed, Discovery, Head, LakeTable};
-use windrow_transform::{Derivation, DeriveError};
+use windrow_transform::{Derivation, DeriveError, DeriveFailure};
 
 use crate::session::Session;
 
@@ -119,59 +122,50 @@ impl Job<'_> {
     fn run(&self, found: &Discovery) -> Result<staging::StagedWindow> {
         let session = self.session;
         session.reporter.step(&format!("{} {} reading", self.clean.table, self.window));
-        let files = input::engine_files(&found.inputs);
-        let raw_window = input::with_open(session, &found.inputs, |open| read::read_window(self.raw, &files, open))?;
-        let RawWindow { chunks, rows_in, report: mut refused, .. } = raw_window;
-        self.require_tolerable(&refused, rows_in, self.raw.on_violation)?;
-        self.count_rules(rows_in)?;
+        let memory = session.window_memory();
+        let collector = Collector::new(self.clean, self.window, &memory)?;
+        let (rows_in, mut refused) = self.read(found, &collector)?;
+        let late = collector.refused();
+        self.require_tolerable(&late, rows_in, self.clean.on_violation)?;
+        refused.merge(late);
         session.runtime.check_interrupted()?;
         session.reporter.step(&format!("{} {} shaping", self.clean.table, self.window));
-        let (shaped, late_refusals) = self.shape(chunks, rows_in)?;
-        refused.merge(late_refusals);
+        let Shaped { rows: ordered, duplicates } = collector.order()?;
+        if !duplicates.counts().all(|(code, ..)| code == Code::DuplicateDropped) {
+            self.require_tolerable(&duplicates, rows_in, OnViolation::Fail)?;
+        }
+        refused.merge(duplicates);
         if !refused.is_empty() {
             let bytes = rejects::rejects_parquet(&refused)?;
             session.runtime.block_on(self.table.put_rejects(self.claimed, bytes))?;
         }
         session.runtime.check_interrupted()?;
-        let rows = RowCounts { read: rows_in, written: shaped.rows, rejected: refused.rejected_rows() };
+        let rows = RowCounts { read: rows_in, written: ordered.len() as u64, rejected: refused.rejected_rows() };
         let entries = found.inputs.iter().map(|input| input.entry()).collect();
         session.reporter.step(&format!("{} {} writing", self.clean.table, self.window));
-        staging::stage(session, self.table, self.claimed, self.clean, &shaped.batches, entries, rows)
+        let staged = staging::stage(session, self.table, self.claimed, self.clean, &ordered, entries, rows);
+        session.count_spilled(memory.spilled());
+        staged
     }
 
-    /// Derives, conforms, dedupes and sorts; what was refused on the way is in the report.
-    fn shape(&self, chunks: Vec<Chunk>, rows_in: u64) -> Result<(Shaped, ViolationReport)> {
-        let (chunks, mut refused) = self.derive(chunks)?;
-        self.require_tolerable(&refused, rows_in, self.clean.on_violation)?;
-        let conformed = shape::conform(self.clean, self.window, chunks)?;
-        refused.merge(conformed.report);
-        self.require_tolerable(&refused, rows_in, self.clean.on_violation)?;
-        let mut shaped = shape::shape(self.clean, conformed.chunks)?;
-        let duplicates = std::mem::take(&mut shaped.duplicates);
-        let only_dropped = duplicates.counts().all(|(code, ..)| code == Code::DuplicateDropped);
-        if !only_dropped {
-            self.require_tolerable(&duplicates, rows_in, OnViolation::Fail)?;
-        }
-        refused.merge(duplicates);
-        Ok((shaped, refused))
-    }
-
-    /// Copies or computes the clean columns. A row whose expression fails is refused like one that cannot be read.
-    fn derive(&self, chunks: Vec<Chunk>) -> Result<(Vec<Chunk>, ViolationReport)> {
-        let mut refused = ViolationReport::default();
-        if self.clean.properties.iter().all(|property| property.logic.is_none()) {
-            let chunks: Result<Vec<Chunk>> = chunks.iter().map(|chunk| shape::project(self.clean, chunk)).collect();
-            return Ok((chunks?, refused));
-        }
-        let derivation = Derivation::compile(self.clean, &schema::full_schema(self.raw), schema::arrow_field)?;
-        let mut derived = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            match self.derive_chunk(&derivation, chunk, &mut refused)? {
-                Some(chunk) => derived.push(chunk),
-                None => break,
-            }
-        }
-        Ok((derived, refused))
+    /// Reads all files into the collector. What was refused on the way is tolerable, or the error says that it was not.
+    fn read(&self, found: &Discovery, collector: &Collector<'_>) -> Result<(u64, ViolationReport)> {
+        let session = self.session;
+        let files = input::engine_files(&found.inputs);
+        let deriving = Deriving::new(self)?;
+        let sink = |position: Position, chunk: Chunk| -> Result<()> {
+            session.runtime.check_interrupted()?;
+            deriving.derive(position, chunk)?.map_or(Ok(()), |chunk| collector.add(position, chunk))
+        };
+        let options = ReadOptions { block_bytes: session.block_bytes() };
+        let raw = input::with_open(session, &found.inputs, |open| read::read_each(self.raw, &files, open, &options, &sink))?;
+        let mut refused = raw.report;
+        self.require_tolerable(&refused, raw.rows_in, self.raw.on_violation)?;
+        self.count_rules(raw.rows_in)?;
+        let derived = deriving.refused();
+        self.require_tolerable(&derived, raw.rows_in, self.clean.on_violation)?;
+        refused.merge(derived);
+        Ok((raw.rows_in, refused))
     }
 
     /// How many rows may fail before the window is beyond saving: each costs several passes over its chunk to find.
@@ -179,33 +173,6 @@ impl Job<'_> {
         match self.clean.on_violation {
             OnViolation::Fail => MAX_FAILED_ROWS,
             OnViolation::QuarantineRows { max_rows, .. } => max_rows.saturating_add(1),
-        }
-    }
-
-    /// Derives one chunk without the rows that fail; `None` when so many did that the window fails whatever follows.
-    fn derive_chunk(&self, derivation: &Derivation, chunk: Chunk, refused: &mut ViolationReport) -> Result<Option<Chunk>> {
-        let mut chunk = chunk;
-        loop {
-            let failure = match derivation.apply(&chunk.batch) {
-                Ok(batch) => return Ok(Some(Chunk { batch, origin: chunk.origin })),
-                Err(DeriveError::Row(failure)) => failure,
-                Err(DeriveError::Other(error)) => return Err(error),
-            };
-            let row = failure.row;
-            let is_hidden = self.raw.has_classified() || self.clean.has_classified();
-            let message = if is_hidden { HIDDEN.to_owned() } else { failure.message };
-            let mut violation = Violation::of_file(Code::DerivedValue, chunk.origin.file().clone(), message);
-            violation.line = chunk.origin.line(row);
-            violation.column = Some(failure.column.as_str().into());
-            violation.contract = Some(self.clean.quote(&failure.place));
-            refused.push(violation);
-            refused.count_rejected_rows(1);
-            if refused.rejected_rows() >= self.most_failed_rows() {
-                return Ok(None);
-            }
-            let kept: Vec<usize> = (0..chunk.batch.num_rows()).filter(|index| *index != row).collect();
-            let origin = chunk.origin.select(kept);
-            chunk = Chunk { batch: without_row(&chunk.batch, row)?, origin };
         }
     }
 
@@ -240,6 +207,80 @@ impl Job<'_> {
         }
         let class = ErrorClass { kind: ErrorKind::QualityFailed, code: Some(Code::CheckFailed.as_str().to_owned()) };
         Err(evidence::quarantine_gate(self.session, self.table, self.claimed, &verdict, Some(&class))?)
+    }
+}
+
+/// How the clean columns come from the raw ones: copied, or computed where a column has an expression.
+struct Deriving<'a> {
+    job: &'a Job<'a>,
+    derivation: Option<Derivation>,
+    reports: Mutex<BTreeMap<Position, ViolationReport>>,
+}
+
+impl<'a> Deriving<'a> {
+    fn new(job: &'a Job<'a>) -> Result<Self> {
+        let is_copied = job.clean.properties.iter().all(|property| property.logic.is_none());
+        let compile = || Derivation::compile(job.clean, &schema::full_schema(job.raw), schema::arrow_field);
+        let derivation = if is_copied { None } else { Some(compile()?) };
+        Ok(Deriving { job, derivation, reports: Mutex::default() })
+    }
+
+    /// What was refused, in the order of files and lines: the same first rows, whichever thread came first.
+    fn refused(self) -> ViolationReport {
+        let most = self.job.most_failed_rows();
+        let mut all = ViolationReport::default();
+        for report in self.reports.into_inner().unwrap_or_else(PoisonError::into_inner).into_values() {
+            if all.rejected_rows() >= most {
+                break;
+            }
+            all.merge(report);
+        }
+        all
+    }
+
+    /// How many rows of chunks before this one are known to fail.
+    fn failed_before(&self, position: Position) -> u64 {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.range(..position).map(|(_, report)| report.rejected_rows()).sum()
+    }
+
+    /// Copies or computes the clean columns. A row whose expression fails is refused like one that cannot be read; `None` when
+    /// so many did that the window fails whatever follows.
+    fn derive(&self, position: Position, chunk: Chunk) -> Result<Option<Chunk>> {
+        let Some(derivation) = &self.derivation else { return shape::project(self.job.clean, &chunk).map(Some) };
+        let mut refused = ViolationReport::default();
+        let mut chunk = Chunk { batch: form::plain_batch(&chunk.batch)?, origin: chunk.origin };
+        let derived = loop {
+            if self.failed_before(position) + refused.rejected_rows() >= self.job.most_failed_rows() {
+                break None;
+            }
+            let failure = match derivation.apply(&chunk.batch) {
+                Ok(batch) => break Some(Chunk { batch, origin: chunk.origin }),
+                Err(DeriveError::Row(failure)) => failure,
+                Err(DeriveError::Other(error)) => return Err(error),
+            };
+            let row = failure.row;
+            refused.push(self.violation(failure, &chunk));
+            refused.count_rejected_rows(1);
+            let kept: Vec<usize> = (0..chunk.batch.num_rows()).filter(|index| *index != row).collect();
+            let origin = chunk.origin.select(kept);
+            chunk = Chunk { batch: without_row(&chunk.batch, row)?, origin };
+        };
+        if !refused.is_empty() {
+            self.reports.lock().unwrap_or_else(PoisonError::into_inner).insert(position, refused);
+        }
+        Ok(derived)
+    }
+
+    fn violation(&self, failure: DeriveFailure, chunk: &Chunk) -> Violation {
+        let clean = self.job.clean;
+        let is_hidden = self.job.raw.has_classified() || clean.has_classified();
+        let message = if is_hidden { HIDDEN.to_owned() } else { failure.message };
+        let mut violation = Violation::of_file(Code::DerivedValue, chunk.origin.file().clone(), message);
+        violation.line = chunk.origin.line(failure.row);
+        violation.column = Some(failure.column.as_str().into());
+        violation.contract = Some(clean.quote(&failure.place));
+        violation
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use windrow_core::contract::{OnViolation, TransformKind, TransformSpec};
 use windrow_core::ledger::{InputEntry, RowCounts, inputs_sha256};
 use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table};
-use windrow_engine::{Chunk, Origin, rejects, schema, shape};
+use windrow_engine::{Chunk, Origin, Position, rejects, schema, shape};
 use windrow_lake::{Claimed, Head, LakeTable};
 use windrow_transform::{Inputs, Params, SqlTransform, TableInput, Transform};
 
@@ -222,12 +222,15 @@ fn finish(
     inputs: Vec<InputEntry>,
 ) -> Result<staging::StagedWindow> {
     let rows_in = chunks.iter().map(|chunk| chunk.batch.num_rows() as u64).sum();
-    let conformed = shape::conform(contract, &claimed.window(), chunks)?;
     debug_assert!(contract.on_violation == OnViolation::Fail, "only raw and clean contracts divert rows");
-    if !conformed.report.is_empty() {
-        return Err(evidence::quarantine_data(session, table, claimed, &conformed.report, rows_in)?);
+    let memory = session.window_memory();
+    let collector = shape::Collector::new(contract, &claimed.window(), &memory)?;
+    (0..).zip(chunks).try_for_each(|(block, chunk)| collector.add(Position { file: 0, block }, chunk))?;
+    let refused = collector.refused();
+    if !refused.is_empty() {
+        return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
     }
-    let shaped = shape::shape(contract, conformed.chunks)?;
+    let shaped = collector.order()?;
     if shaped.duplicates.counts().any(|(code, ..)| code != windrow_core::Code::DuplicateDropped) {
         return Err(evidence::quarantine_data(session, table, claimed, &shaped.duplicates, rows_in)?);
     }
@@ -236,6 +239,6 @@ fn finish(
         session.runtime.block_on(table.put_rejects(claimed, bytes))?;
     }
     session.runtime.check_interrupted()?;
-    let rows = RowCounts { read: rows_in, written: shaped.rows, rejected: shaped.duplicates.rejected_rows() };
-    staging::stage(session, table, claimed, contract, &shaped.batches, inputs, rows)
+    let rows = RowCounts { read: rows_in, written: shaped.rows.len() as u64, rejected: shaped.duplicates.rejected_rows() };
+    staging::stage(session, table, claimed, contract, &shaped.rows, inputs, rows)
 }

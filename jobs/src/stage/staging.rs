@@ -2,13 +2,14 @@
 
 use std::sync::Mutex;
 
-use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use serde_json::{Value, json};
 use windrow_core::ledger::{ContractRef, FileEntry, InputEntry, RowCounts};
 use windrow_core::{Contract, Epoch, Error, PartitionWindow, Result, Table};
 use windrow_engine::schema;
-use windrow_engine::write::{self, ColumnStats, EncodedPart};
-use windrow_lake::{ClaimRequest, Claimed, Head, LakeTable, Output};
+use windrow_engine::shape::OrderedRows;
+use windrow_engine::write::{self, ColumnStats, PartStore, PartSummary};
+use windrow_lake::{ClaimRequest, Claimed, Head, LakeTable, Output, Spool, SpooledBytes};
 
 use crate::runtime;
 use crate::session::Session;
@@ -80,7 +81,7 @@ pub fn unchanged(session: &Session<'_>, table: &Table, head: &Head, inputs_sha25
     Ok(!session.is_forced(table, &head.window) && head.is_current(inputs_sha256, &config, &session.code))
 }
 
-/// Writes shaped rows as parts, verifies each by reading its footer back, and registers them as staged.
+/// Writes ordered rows as parts, verifies each by reading its footer back, and registers them as staged.
 ///
 /// # Errors
 /// `Internal` when rows do not add up, else what engine and store say.
@@ -89,28 +90,13 @@ pub fn stage(
     table: &LakeTable,
     claimed: &Claimed,
     contract: &Contract,
-    batches: &[RecordBatch],
+    ordered: &OrderedRows,
     inputs: Vec<InputEntry>,
     rows: RowCounts,
 ) -> Result<StagedWindow> {
-    let written: Mutex<Vec<FileEntry>> = Mutex::new(Vec::new());
-    let handle = session.runtime.handle();
-    let schema = schema::file_schema(contract);
-    let sink = |part: EncodedPart| -> Result<()> {
-        let rows = write::verify_part(&part.bytes, &schema)?;
-        if rows != part.rows {
-            return Err(Error::internal("a written file holds another number of rows")
-                .with("expected", part.rows)
-                .with("found", rows));
-        }
-        let stats: Vec<Value> = part.stats.iter().map(stats_json).collect();
-        let stats = Value::Array(stats);
-        let entry = handle.block_on(table.stage_part(claimed, part.index, part.bytes, part.rows, stats))?;
-        written.lock().map_err(|_| Error::internal("a writer thread failed"))?.push(entry);
-        Ok(())
-    };
-    write::write_parts(contract, batches, &sink)?;
-    let mut files = written.into_inner().map_err(|_| Error::internal("a writer thread failed"))?;
+    let parts = Parts { session, table, claimed, schema: schema::file_schema(contract), written: Mutex::default() };
+    write::write_parts(contract, ordered, &parts)?;
+    let mut files = parts.written.into_inner().map_err(|_| Error::internal("a writer thread failed"))?;
     files.sort_by_key(|file| file.path.number);
     let (count, bytes) = (files.len(), files.iter().map(|file| file.size).sum());
     let contract_ref =
@@ -119,6 +105,41 @@ pub fn stage(
     session.runtime.block_on(table.put_staged(claimed, output))?;
     let (table, window, epoch) = (table.name().clone(), claimed.window(), claimed.epoch());
     Ok(StagedWindow { table, window, epoch, rows, files: count, bytes, inputs })
+}
+
+/// The files of an attempt, as they are written.
+struct Parts<'a> {
+    session: &'a Session<'a>,
+    table: &'a LakeTable,
+    claimed: &'a Claimed,
+    schema: Schema,
+    written: Mutex<Vec<FileEntry>>,
+}
+
+impl PartStore for Parts<'_> {
+    type File = Spool;
+
+    fn begin(&self, expected_bytes: usize) -> Result<Spool> {
+        self.session.runtime.check_interrupted()?;
+        self.table.spool(expected_bytes)
+    }
+
+    fn finish(&self, file: Spool, part: &PartSummary) -> Result<()> {
+        let spooled = file.seal()?;
+        let rows = match spooled.bytes()? {
+            SpooledBytes::Memory(bytes) => write::verify_part(bytes, &self.schema)?,
+            SpooledBytes::File(file) => write::verify_part(file, &self.schema)?,
+        };
+        if rows != part.rows {
+            let error = Error::internal("a written file holds another number of rows");
+            return Err(error.with("expected", part.rows).with("found", rows));
+        }
+        let stats = Value::Array(part.stats.iter().map(stats_json).collect());
+        let staged = self.table.stage_spooled(self.claimed, part.index, spooled, part.rows, stats);
+        let entry = self.session.runtime.handle().block_on(staged)?;
+        self.written.lock().map_err(|_| Error::internal("a writer thread failed"))?.push(entry);
+        Ok(())
+    }
 }
 
 fn stats_json(stats: &ColumnStats) -> Value {

@@ -18,6 +18,15 @@ pub struct InputFile {
 /// Opens a raw file for reading from its first byte; called from several threads at once.
 pub type Open<'a> = &'a (dyn Fn(&InputFile) -> Result<Box<dyn Read + Send>> + Sync);
 
+/// Where a chunk stands in its window; positions compare in the order of files and lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The file's number in the window.
+    pub file: u32,
+    /// The chunk's number in the file.
+    pub block: u32,
+}
+
 /// A batch of rows with their origin.
 #[derive(Clone, Debug)]
 pub struct Chunk {

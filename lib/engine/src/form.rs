@@ -5,7 +5,8 @@
 //! | decimal of at most 18 digits | `Decimal64` | `Decimal128` |
 //! | string with few distinct values in a chunk | `Dictionary(UInt8, Utf8)` | `Utf8` |
 //!
-//! Invariant: which form a chunk has is decided by its bytes alone and never shows in what is published.
+//! Invariant: which form a chunk has never shows in what is published. It may depend on what its thread read before, because a
+//! column that turned out to have many values is not tried again.
 
 use std::sync::Arc;
 

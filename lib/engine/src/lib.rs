@@ -16,10 +16,11 @@ pub mod rejects;
 pub mod rules;
 pub mod schema;
 pub mod shape;
+mod simd;
 mod text;
 pub mod write;
 
 #[cfg(test)]
 mod test_contracts;
 
-pub use chunk::{Chunk, InputFile, Open, Origin};
+pub use chunk::{Chunk, InputFile, Open, Origin, Position};

@@ -9,31 +9,64 @@ use arrow_array::types::{
 use arrow_array::{Array, PrimitiveArray};
 use arrow_schema::{DataType, TimeUnit};
 
+/// Applies a macro to the Arrow type of an array of exact numbers.
+macro_rules! by_type {
+    ($array:expr, $with:ident, $otherwise:expr) => {
+        match $array.data_type() {
+            DataType::Int8 => $with!(Int8Type),
+            DataType::Int16 => $with!(Int16Type),
+            DataType::Int32 => $with!(Int32Type),
+            DataType::Int64 => $with!(Int64Type),
+            DataType::UInt8 => $with!(UInt8Type),
+            DataType::UInt16 => $with!(UInt16Type),
+            DataType::UInt32 => $with!(UInt32Type),
+            DataType::UInt64 => $with!(UInt64Type),
+            DataType::Decimal32(..) => $with!(Decimal32Type),
+            DataType::Decimal64(..) => $with!(Decimal64Type),
+            DataType::Decimal128(..) => $with!(Decimal128Type),
+            DataType::Date32 => $with!(Date32Type),
+            DataType::Timestamp(TimeUnit::Second, _) => $with!(TimestampSecondType),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => $with!(TimestampMillisecondType),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => $with!(TimestampMicrosecondType),
+            DataType::Timestamp(TimeUnit::Nanosecond, _) => $with!(TimestampNanosecondType),
+            _ => $otherwise,
+        }
+    };
+}
+
 /// Shows every value of an array to `see`, with its row, nulls left out: integers as they are, decimals unscaled, dates as days and
 /// timestamps as ticks since 1970. Answers `false`, having shown nothing, for an array of another type.
 pub(crate) fn each_number(array: &dyn Array, see: impl FnMut(usize, i128)) -> bool {
-    match array.data_type() {
-        DataType::Int8 => each(array.as_primitive::<Int8Type>(), see),
-        DataType::Int16 => each(array.as_primitive::<Int16Type>(), see),
-        DataType::Int32 => each(array.as_primitive::<Int32Type>(), see),
-        DataType::Int64 => each(array.as_primitive::<Int64Type>(), see),
-        DataType::UInt8 => each(array.as_primitive::<UInt8Type>(), see),
-        DataType::UInt16 => each(array.as_primitive::<UInt16Type>(), see),
-        DataType::UInt32 => each(array.as_primitive::<UInt32Type>(), see),
-        DataType::UInt64 => each(array.as_primitive::<UInt64Type>(), see),
-        DataType::Decimal32(..) => each(array.as_primitive::<Decimal32Type>(), see),
-        DataType::Decimal64(..) => each(array.as_primitive::<Decimal64Type>(), see),
-        DataType::Decimal128(..) => each(array.as_primitive::<Decimal128Type>(), see),
-        DataType::Date32 => each(array.as_primitive::<Date32Type>(), see),
-        DataType::Timestamp(unit, _) => match unit {
-            TimeUnit::Second => each(array.as_primitive::<TimestampSecondType>(), see),
-            TimeUnit::Millisecond => each(array.as_primitive::<TimestampMillisecondType>(), see),
-            TimeUnit::Microsecond => each(array.as_primitive::<TimestampMicrosecondType>(), see),
-            TimeUnit::Nanosecond => each(array.as_primitive::<TimestampNanosecondType>(), see),
-        },
-        _ => return false,
+    macro_rules! with {
+        ($type:ty) => {
+            each(array.as_primitive::<$type>(), see)
+        };
     }
+    by_type!(array, with, return false);
     true
+}
+
+/// The least and greatest number of an array, nulls left out; `None` inside for no number at all, outside for another type.
+pub(crate) fn number_bounds(array: &dyn Array) -> Option<Option<(i128, i128)>> {
+    macro_rules! with {
+        ($type:ty) => {
+            bounds(array.as_primitive::<$type>())
+        };
+    }
+    Some(by_type!(array, with, return None))
+}
+
+fn bounds<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Option<(i128, i128)>
+where
+    i128: From<T::Native>,
+    T::Native: Ord,
+{
+    let (least, greatest) = match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        // Two plain folds, which the compiler does many values at a time.
+        None => (array.values().iter().copied().min()?, array.values().iter().copied().max()?),
+        Some(_) => (array.iter().flatten().min()?, array.iter().flatten().max()?),
+    };
+    Some((i128::from(least), i128::from(greatest)))
 }
 
 fn each<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, mut see: impl FnMut(usize, i128))

@@ -91,6 +91,6 @@ mod tests {
     #[test]
     fn an_empty_report_is_a_file_of_no_rows() {
         let bytes = rejects_parquet(&ViolationReport::default()).unwrap();
-        assert_eq!(verify_part(&bytes, &rejects_schema()).unwrap(), 0);
+        assert_eq!(verify_part(bytes, &rejects_schema()).unwrap(), 0);
     }
 }

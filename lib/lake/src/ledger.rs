@@ -134,11 +134,8 @@ impl LakeTable {
         stats: serde_json::Value,
     ) -> Result<FileEntry> {
         let sha256 = sha256_hex(&bytes);
-        let digest = Digest16::of(&sha256).filter(|_| number <= PartPath::MAX_NUMBER);
-        let digest = digest.ok_or_else(|| Error::internal("a window cannot have that many files").with("part", number))?;
+        let path = self.part_path(claimed, number, &sha256)?;
         let size = u64::try_from(bytes.len()).map_err(|error| Error::internal("file too large").caused_by(error))?;
-        let (window, epoch, attempt) = (claimed.window(), claimed.epoch(), claimed.attempt().clone());
-        let path = PartPath { column: self.column().clone(), window, epoch, attempt, number, digest };
         let key = Key::Part(self.name().clone(), path.clone());
         self.require_create_once().await?;
         match self.lake().put_file(&key, &bytes).await? {
@@ -146,6 +143,14 @@ impl LakeTable {
             PutOnce::Theirs(_) => Err(Error::internal("a data file of this name holds other bytes").with("key", key)),
             PutOnce::Unknown(error) => Err(error),
         }
+    }
+
+    /// The place of a data file: its attempt's folder, its number and its bytes.
+    pub(crate) fn part_path(&self, claimed: &Claimed, number: u32, sha256: &str) -> Result<PartPath> {
+        let digest = Digest16::of(sha256).filter(|_| number <= PartPath::MAX_NUMBER);
+        let digest = digest.ok_or_else(|| Error::internal("a window cannot have that many files").with("part", number))?;
+        let (window, epoch, attempt) = (claimed.window(), claimed.epoch(), claimed.attempt().clone());
+        Ok(PartPath { column: self.column().clone(), window, epoch, attempt, number, digest })
     }
 
     /// Proves that the attempt's folder holds exactly these files in these sizes. Reading footers back is the engine's.

@@ -34,6 +34,7 @@
 //! # })
 //! # }
 //! ```
+#![forbid(unsafe_code)]
 
 mod catalog;
 mod classify;
@@ -59,6 +60,7 @@ mod rollback;
 mod run_file;
 mod s3;
 mod s3_location;
+mod spool;
 mod store;
 mod table;
 mod traffic;
@@ -80,6 +82,7 @@ pub use reconcile::{Reconciled, ViewChange, ViewKind, Views};
 pub use resolve::{Head, HeadFile};
 pub use s3::{S3Encryption, S3Patience, S3Settings, put_object};
 pub use s3_location::S3Location;
+pub use spool::{Spool, Spooled, SpooledBytes};
 pub use store::Lake;
 pub use table::LakeTable;
 pub use traffic::{FailedRequest, Observer, Traffic};

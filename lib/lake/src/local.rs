@@ -9,9 +9,11 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use windrow_core::layout::Key;
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::io_error;
@@ -22,11 +24,14 @@ pub(crate) struct LocalRoot {
     folder: PathBuf,
     /// The folders whose entries in their parents were flushed by this process.
     synced: Arc<Mutex<BTreeSet<PathBuf>>>,
+    nonce: Arc<AtomicU64>,
 }
 
 impl LocalRoot {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        LocalRoot { folder, synced: Arc::default() }
+        // The other half of a process's numbers is the store's own.
+        let nonce = Arc::new(AtomicU64::new((u64::from(std::process::id()) << 32) | (1 << 31)));
+        LocalRoot { folder, synced: Arc::default(), nonce }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -63,6 +68,21 @@ impl LocalRoot {
 
     fn synced(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
         self.synced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a file of a free name in `store/tmp/`.
+    pub(crate) fn temp(&self) -> io::Result<(File, PathBuf)> {
+        loop {
+            let nonce = self.nonce.fetch_add(1, Ordering::Relaxed);
+            let path = self.file(&Key::CreateTemp { nonce }.to_string());
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            match File::options().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => return opened.map(|file| (file, path)),
+            }
+        }
     }
 
     /// Creates a file with all its bytes in one step that survives a power cut: written and flushed under one of the
@@ -190,7 +210,7 @@ fn unlistable(path: &Path) -> Option<&'static str> {
 
 /// Names the cause when a file system has no hard links: it answers EPERM, which is not about permissions, or that it does
 /// not know the call.
-fn link_error(error: io::Error) -> io::Error {
+pub(crate) fn link_error(error: io::Error) -> io::Error {
     const EPERM: i32 = 1;
     let is_refused = error.raw_os_error() == Some(EPERM) || error.kind() == io::ErrorKind::Unsupported;
     if is_refused { io::Error::new(io::ErrorKind::Unsupported, NoHardLinks(error)) } else { error }

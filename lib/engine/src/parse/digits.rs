@@ -9,14 +9,55 @@ pub(super) fn up_to_8(digits: &[u8]) -> Option<u64> {
     let shift = 8 * (8 - digits.len());
     let padding = if shift == 0 { 0 } else { ZEROS >> (64 - shift) };
     let values = ((word << shift) | padding) ^ ZEROS;
-    if (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080 != 0 {
+    if !are_digits(values) {
         return None;
     }
+    Some(joined(values))
+}
+
+/// The value of the last `count` (1 to 16) bytes of two words, `None` when they are not all digits.
+#[inline]
+pub(super) fn two_words(low: u64, high: u64, count: u32) -> Option<i64> {
+    if count <= 8 {
+        return i64::try_from(last_digits(high, count)?).ok();
+    }
+    let value = last_digits(low, count - 8)? * 100_000_000 + last_digits(high, 8)?;
+    i64::try_from(value).ok()
+}
+
+/// The value of the last `count` (1 to 8) bytes of a word.
+#[inline]
+fn last_digits(word: u64, count: u32) -> Option<u64> {
+    let kept = u64::MAX.checked_shl(64u32.wrapping_sub(8 * count))?;
+    let values = (word ^ ZEROS) & kept;
+    are_digits(values).then(|| joined(values))
+}
+
+/// Two digits in a byte, as numbers: `yyyyMMdd` becomes century, year, month and day; `None` when a byte is no digit.
+#[inline]
+pub(super) fn pairs(digits: u64) -> Option<[u8; 4]> {
+    let values = digits ^ ZEROS;
+    if !are_digits(values) {
+        return None;
+    }
+    let [first, _, second, _, third, _, fourth, _] = values.wrapping_mul(10).wrapping_add(values >> 8).to_le_bytes();
+    Some([first, second, third, fourth])
+}
+
+/// Tells whether every byte is the value of a digit.
+#[inline]
+fn are_digits(values: u64) -> bool {
+    (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080 == 0
+}
+
+/// The number whose eight digits are the bytes.
+#[inline]
+fn joined(values: u64) -> u64 {
     // Neighbouring digits are joined three times: 8 ones, 4 hundreds, 2 ten-thousands, 1 number.
     let pairs = values.wrapping_mul(10).wrapping_add(values >> 8);
     let low = (pairs & 0x0000_00FF_0000_00FF).wrapping_mul(0x000F_4240_0000_0064);
     let high = ((pairs >> 16) & 0x0000_00FF_0000_00FF).wrapping_mul(0x0000_2710_0000_0001);
-    Some(low.wrapping_add(high) >> 32)
+    low.wrapping_add(high) >> 32
 }
 
 /// The value of 1 to 18 ASCII digits, `None` for anything else.

@@ -5,8 +5,10 @@
 mod decimal;
 mod digits;
 mod number;
+mod tail;
 mod time;
 
 pub use decimal::decimal;
 pub use number::{Booleans, float32, float64, integer};
+pub(crate) use tail::{Tail, short_decimal, short_integer, short_iso_date};
 pub use time::{Dates, Timestamps};

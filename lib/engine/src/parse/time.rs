@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use windrow_core::contract::{PatternToken, TimePattern, TimeUnit};
 use windrow_core::{Code, Error, Result};
 
-use super::digits::up_to_8;
+use super::digits::{pairs, up_to_8};
 
 /// Reads dates as days since 1970-01-01.
 #[derive(Clone, Debug)]
@@ -18,6 +18,11 @@ impl Dates {
     /// Takes the declared pattern.
     pub fn new(pattern: &TimePattern) -> Self {
         Dates { is_iso: pattern.to_string() == TimePattern::DATE, pattern: pattern.clone() }
+    }
+
+    /// Tells whether the pattern is `yyyy-MM-dd`.
+    pub(crate) fn is_iso(&self) -> bool {
+        self.is_iso
     }
 
     /// Reads a date; the years are 0001 to 9999.
@@ -39,6 +44,38 @@ fn iso_days(text: &[u8]) -> Result<i32, Code> {
     let digits = up_to_8(&[*y1, *y2, *y3, *y4, *m1, *m2, *d1, *d2]).and_then(|digits| i32::try_from(digits).ok());
     let digits = digits.ok_or(Code::DatePattern)?;
     days_from_civil(digits / 10_000, digits / 100 % 100, digits % 100)
+}
+
+/// The number of each day in a common year and in a leap year, from 1; 0 for a day that no calendar has.
+static DAYS_OF_YEAR: [[[u16; 32]; 13]; 2] = [days_of_year(28), days_of_year(29)];
+
+const fn days_of_year(february: u16) -> [[u16; 32]; 13] {
+    let lengths = [0, 31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut days = [[0; 32]; 13];
+    let (mut month, mut number) = (1, 1);
+    while month < 13 {
+        let mut day = 1;
+        while day <= lengths[month] {
+            days[month][day as usize] = number;
+            number += 1;
+            day += 1;
+        }
+        month += 1;
+    }
+    days
+}
+
+/// Days since 1970-01-01 of the eight digits `yyyyMMdd` in a word; `None` when they are no date.
+#[inline]
+pub(super) fn days_of_pairs(digits: u64) -> Option<i32> {
+    let [century, year, month, day] = pairs(digits)?;
+    let is_leap = if year == 0 { century % 4 == 0 } else { year % 4 == 0 };
+    let days = DAYS_OF_YEAR.get(usize::from(is_leap))?.get(usize::from(month))?.get(usize::from(day))?;
+    let (century, year) = (i32::from(century), i32::from(year));
+    // Leap years before this one, the year 0 among them: every fourth, but of the centuries every fourth.
+    let (years, centuries) = (100 * century + year, century + i32::from(year != 0));
+    let leaps = ((years + 3) >> 2) - centuries + ((centuries + 3) >> 2);
+    (*days != 0 && years != 0).then(|| 365 * years + leaps + i32::from(*days) - 1 - 719_528)
 }
 
 /// Days since 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant, `days_from_civil`).

@@ -1,19 +1,25 @@
 //! Typed columns: the type is looked up once per column and file, the loop over the fields of a block knows it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
-use arrow_array::builder::{BooleanBuilder, PrimitiveBuilder, StringBuilder};
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Date32Type, Decimal64Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
-use windrow_core::contract::{DataType, Property, Reader, TimeUnit};
+use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray};
+use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
+use arrow_schema::DataType as Arrow;
+use windrow_core::contract::{DataType, Property, TimeUnit};
 use windrow_core::{Code, Error, Result};
 
-use super::index::Row;
-use crate::parse::{Booleans, Dates, Timestamps, decimal, float32, float64, integer};
+use super::field::{Field, TextColumn};
+use super::strings::StringLeaf;
+use super::tokens::{FieldValue, Tokens};
+use crate::form::COMPACT_DIGITS;
+use crate::parse::{
+    Booleans, Dates, Tail, Timestamps, decimal, float32, float64, integer, short_decimal, short_integer, short_iso_date,
+};
 use crate::schema::arrow_type;
 
 /// What is wrong with one row of a column.
@@ -22,126 +28,47 @@ pub(crate) type Faults = Vec<(usize, Code)>;
 /// A column that takes texts of one type. What is refused is replaced by [`Leaf::push_default`], so that arrays of
 /// required columns never hold a null; the caller drops the row.
 pub(crate) trait Leaf: Send {
+    /// Says how many rows the next array will have.
+    fn reserve(&mut self, rows: usize);
     /// Takes one text; nothing is added when it is refused.
     fn push(&mut self, text: &str) -> Result<(), Code>;
     /// Takes a null.
     fn push_null(&mut self);
     /// Takes a stand-in for a refused value.
     fn push_default(&mut self);
-    /// Takes one column of a block of text.
+    /// Takes one column of some rows; faults are numbered from the first row of the array.
     fn push_column(&mut self, column: &TextColumn<'_>, is_required: bool, faults: &mut Faults);
     /// Gives the values since the last call.
     fn finish(&mut self) -> ArrayRef;
 }
 
-/// Which fields are null, and how fields are quoted.
-#[derive(Clone, Debug)]
-pub(crate) struct Tokens {
-    nulls: Vec<Box<str>>,
-    is_null_when_quoted: bool,
-    quote: Option<u8>,
-}
-
-/// A field with its quotes off.
-pub(crate) enum FieldValue<'a> {
-    Null,
-    Text(Cow<'a, str>),
-}
-
-impl Tokens {
-    pub(crate) fn new(reader: &Reader) -> Self {
-        let nulls = reader.null_values.iter().map(|token| token.as_str().into()).collect();
-        Tokens { nulls, is_null_when_quoted: reader.quoted_null, quote: reader.quote }
-    }
-
-    #[inline]
-    fn is_null(&self, text: &str) -> bool {
-        self.nulls.iter().any(|token| **token == *text)
-    }
-
-    /// Takes quotes off and recognises nulls.
-    #[inline]
-    pub(crate) fn value<'a>(&self, field: &'a str) -> FieldValue<'a> {
-        let is_quoted = self.quote.is_some() && field.as_bytes().first().copied() == self.quote;
-        if !is_quoted {
-            return if self.is_null(field) { FieldValue::Null } else { FieldValue::Text(Cow::Borrowed(field)) };
-        }
-        let inner = unquote(field, self.quote.unwrap_or(b'"'));
-        if self.is_null_when_quoted && self.is_null(&inner) { FieldValue::Null } else { FieldValue::Text(inner) }
-    }
-}
-
-/// Takes the quotes off a quoted field; doubled quotes inside become single ones.
-pub(crate) fn unquote(field: &str, quote: u8) -> Cow<'_, str> {
-    let inner = field.get(1..field.len().saturating_sub(1)).unwrap_or_default();
-    if memchr::memchr(quote, inner.as_bytes()).is_none() {
-        return Cow::Borrowed(inner);
-    }
-    let quote = char::from(quote);
-    let mut text = String::with_capacity(inner.len());
-    let mut is_second = false;
-    for letter in inner.chars() {
-        is_second = letter == quote && !is_second;
-        if !is_second {
-            text.push(letter);
-        }
-    }
-    Cow::Owned(text)
-}
-
-/// One column of a block: the field at `column` of each row. Every row has that many fields.
-pub(crate) struct TextColumn<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) marks: &'a [u32],
-    pub(crate) rows: &'a [Row],
-    pub(crate) column: usize,
-    pub(crate) tokens: &'a Tokens,
-}
-
-impl<'a> TextColumn<'a> {
-    /// The fields as they stand in the file.
-    #[inline]
-    fn fields(&self) -> impl Iterator<Item = &'a str> {
-        let (text, marks, column) = (self.text, self.marks, self.column);
-        self.rows.iter().map(move |row| {
-            let last = row.first as usize + column;
-            let end = marks.get(last).copied().unwrap_or_default();
-            let start = if column == 0 { row.start } else { marks.get(last - 1).map_or(end, |mark| mark + 1) };
-            text.get(start as usize..end as usize).unwrap_or_default()
-        })
-    }
-}
-
-/// Makes the column of a property without nested types.
+/// Makes the column of a property without nested types, in its plain form.
 ///
 /// # Errors
 /// `Misconfigured` for a nested type or an impossible time declaration.
 pub(crate) fn leaf(property: &Property) -> Result<Box<dyn Leaf>> {
     let leaf: Box<dyn Leaf> = match &property.data_type {
         DataType::Integer { bits, signed } => integer_leaf(*bits, *signed),
-        DataType::Decimal { precision, scale } => {
-            let (precision, scale) = (*precision, *scale);
-            typed::<Decimal128Type>(property, move |text| decimal(text, precision, scale))
-        }
-        DataType::Float { bits: 32 } => typed::<Float32Type>(property, float32),
-        DataType::Float { .. } => typed::<Float64Type>(property, float64),
-        DataType::Boolean { true_tokens, false_tokens } => {
-            Box::new(BooleanLeaf { builder: BooleanBuilder::new(), tokens: Booleans::new(true_tokens, false_tokens) })
-        }
+        DataType::Decimal { precision, scale } => decimal_leaf(property, *precision, *scale),
+        DataType::Float { bits: 32 } => typed::<Float32Type>(property, no_short, float32),
+        DataType::Float { .. } => typed::<Float64Type>(property, no_short, float64),
+        DataType::Boolean { true_tokens, false_tokens } => boolean_leaf(Booleans::new(true_tokens, false_tokens)),
         DataType::Date { pattern } => {
             let dates = Dates::new(pattern);
-            typed::<Date32Type>(property, move |text| dates.parse(text))
+            let is_iso = dates.is_iso();
+            let short = move |tail: Tail<'_>| if is_iso { short_iso_date(tail) } else { None };
+            typed::<Date32Type>(property, short, move |text| dates.parse(text))
         }
         DataType::Timestamp { unit, instant, default_zone, pattern } => {
             let times = Timestamps::new(*unit, *instant, default_zone.as_deref(), pattern);
             let times = times.map_err(|error| error.with("column", &property.name))?;
             match unit {
-                TimeUnit::Milli => typed::<TimestampMillisecondType>(property, move |text| times.parse(text)),
-                TimeUnit::Micro => typed::<TimestampMicrosecondType>(property, move |text| times.parse(text)),
-                TimeUnit::Nano => typed::<TimestampNanosecondType>(property, move |text| times.parse(text)),
+                TimeUnit::Milli => typed::<TimestampMillisecondType>(property, no_short, move |text| times.parse(text)),
+                TimeUnit::Micro => typed::<TimestampMicrosecondType>(property, no_short, move |text| times.parse(text)),
+                TimeUnit::Nano => typed::<TimestampNanosecondType>(property, no_short, move |text| times.parse(text)),
             }
         }
-        DataType::String { .. } => Box::new(StringLeaf { builder: StringBuilder::new() }),
+        DataType::String { .. } => Box::new(StringLeaf::plain()),
         DataType::Struct(_) | DataType::List(_) => {
             return Err(Error::misconfigured("nested types need NDJSON or Parquet").with("column", &property.name));
         }
@@ -149,154 +76,179 @@ pub(crate) fn leaf(property: &Property) -> Result<Box<dyn Leaf>> {
     Ok(leaf)
 }
 
-fn integer_leaf(bits: u8, signed: bool) -> Box<dyn Leaf> {
-    match (bits, signed) {
-        (8, true) => plain::<Int8Type>(integer),
-        (16, true) => plain::<Int16Type>(integer),
-        (32, true) => plain::<Int32Type>(integer),
-        (_, true) => plain::<Int64Type>(integer),
-        (8, false) => plain::<UInt8Type>(integer),
-        (16, false) => plain::<UInt16Type>(integer),
-        (32, false) => plain::<UInt32Type>(integer),
-        (_, false) => plain::<UInt64Type>(integer),
+/// Makes the column of a property without nested types, in its compact form where it has one.
+///
+/// # Errors
+/// As [`leaf`].
+pub(crate) fn compact_leaf(property: &Property) -> Result<Box<dyn Leaf>> {
+    match &property.data_type {
+        DataType::Decimal { precision, scale } if *precision <= COMPACT_DIGITS => Ok(compact_decimal_leaf(*precision, *scale)),
+        DataType::String { .. } => Ok(Box::new(StringLeaf::compact())),
+        _ => leaf(property),
     }
 }
 
-fn plain<T: ArrowPrimitiveType>(parse: impl Fn(&[u8]) -> Result<T::Native, Code> + Send + 'static) -> Box<dyn Leaf> {
-    Box::new(TypedLeaf { builder: PrimitiveBuilder::<T>::new(), parse })
+fn integer_leaf(bits: u8, signed: bool) -> Box<dyn Leaf> {
+    match (bits, signed) {
+        (8, true) => integers::<Int8Type>(),
+        (16, true) => integers::<Int16Type>(),
+        (32, true) => integers::<Int32Type>(),
+        (_, true) => integers::<Int64Type>(),
+        (8, false) => integers::<UInt8Type>(),
+        (16, false) => integers::<UInt16Type>(),
+        (32, false) => integers::<UInt32Type>(),
+        (_, false) => integers::<UInt64Type>(),
+    }
+}
+
+fn integers<T: ArrowPrimitiveType>() -> Box<dyn Leaf>
+where
+    T::Native: TryFrom<i64> + TryFrom<i128>,
+{
+    let short = |tail: Tail<'_>| T::Native::try_from(short_integer(tail)?).ok();
+    primitive::<T>(T::DATA_TYPE, short, integer)
+}
+
+fn decimal_leaf(property: &Property, precision: u8, scale: u8) -> Box<dyn Leaf> {
+    let short = move |tail: Tail<'_>| short_decimal(tail, precision, scale).map(i128::from);
+    typed::<Decimal128Type>(property, short, move |text| decimal(text, precision, scale))
+}
+
+fn compact_decimal_leaf(precision: u8, scale: u8) -> Box<dyn Leaf> {
+    let data_type = Arrow::Decimal64(precision, i8::try_from(scale).unwrap_or(i8::MAX));
+    let short = move |tail: Tail<'_>| short_decimal(tail, precision, scale);
+    let parse = move |text: &[u8]| i64::try_from(decimal(text, precision, scale)?).map_err(|_| Code::DecimalDigits);
+    primitive::<Decimal64Type>(data_type, short, parse)
+}
+
+fn boolean_leaf(tokens: Booleans) -> Box<dyn Leaf> {
+    let build = |values: Vec<bool>, nulls| Arc::new(BooleanArray::new(values.into(), nulls)) as ArrayRef;
+    Box::new(ValueLeaf {
+        values: Vec::new(),
+        null_rows: Vec::new(),
+        short: no_short,
+        parse: move |text: &[u8]| tokens.parse(text),
+        build,
+    })
+}
+
+/// For types without a faster way for short texts.
+fn no_short<V>(_: Tail<'_>) -> Option<V> {
+    None
 }
 
 fn typed<T: ArrowPrimitiveType>(
     property: &Property,
+    short: impl Fn(Tail<'_>) -> Option<T::Native> + Send + 'static,
     parse: impl Fn(&[u8]) -> Result<T::Native, Code> + Send + 'static,
 ) -> Box<dyn Leaf> {
-    Box::new(TypedLeaf { builder: PrimitiveBuilder::<T>::new().with_data_type(arrow_type(&property.data_type)), parse })
+    primitive::<T>(arrow_type(&property.data_type), short, parse)
 }
 
-/// An empty text is no value of any type but text, whatever the type's own parser would call it.
-#[inline]
-fn not_empty<T>(text: &str, parse: impl Fn(&[u8]) -> Result<T, Code>) -> Result<T, Code> {
-    if text.is_empty() { Err(Code::WrongType) } else { parse(text.as_bytes()) }
+fn primitive<T: ArrowPrimitiveType>(
+    data_type: Arrow,
+    short: impl Fn(Tail<'_>) -> Option<T::Native> + Send + 'static,
+    parse: impl Fn(&[u8]) -> Result<T::Native, Code> + Send + 'static,
+) -> Box<dyn Leaf> {
+    let build = move |values: Vec<T::Native>, nulls| {
+        Arc::new(PrimitiveArray::<T>::new(values.into(), nulls).with_data_type(data_type.clone())) as ArrayRef
+    };
+    Box::new(ValueLeaf { values: Vec::new(), null_rows: Vec::new(), short, parse, build })
 }
 
-/// Numbers, dates and times.
-struct TypedLeaf<T: ArrowPrimitiveType, P> {
-    builder: PrimitiveBuilder<T>,
+/// Numbers, booleans, dates and times.
+struct ValueLeaf<V, S, P, B> {
+    values: Vec<V>,
+    null_rows: Vec<usize>,
+    /// Parses most short texts; `None` sends a text to `parse`.
+    short: S,
+    /// Parses every text, or says what is wrong with it.
     parse: P,
+    build: B,
 }
 
-impl<T: ArrowPrimitiveType, P: Fn(&[u8]) -> Result<T::Native, Code> + Send> Leaf for TypedLeaf<T, P> {
+impl<V, S, P, B> Leaf for ValueLeaf<V, S, P, B>
+where
+    V: Copy + Default + Send,
+    S: Fn(Tail<'_>) -> Option<V> + Send,
+    P: Fn(&[u8]) -> Result<V, Code> + Send,
+    B: Fn(Vec<V>, Option<NullBuffer>) -> ArrayRef + Send,
+{
+    fn reserve(&mut self, rows: usize) {
+        self.values.reserve_exact(rows);
+    }
+
     fn push(&mut self, text: &str) -> Result<(), Code> {
-        self.builder.append_value(not_empty(text, &self.parse)?);
+        self.values.push(not_empty(text.as_bytes(), &self.parse)?);
         Ok(())
     }
 
     fn push_null(&mut self) {
-        self.builder.append_null();
+        self.null_rows.push(self.values.len());
+        self.push_default();
     }
 
     fn push_default(&mut self) {
-        self.builder.append_value(T::Native::default());
+        self.values.push(V::default());
     }
 
     fn push_column(&mut self, column: &TextColumn<'_>, is_required: bool, faults: &mut Faults) {
         // Most fields are plain values, so they are parsed before they are compared with the null tokens; unless a
         // token is itself a value of the type (`-1`, `1900-01-01`).
-        let is_null_a_value = column.tokens.nulls.iter().any(|token| (self.parse)(token.as_bytes()).is_ok());
-        for (row, field) in column.fields().enumerate() {
-            match (self.parse)(field.as_bytes()) {
-                Ok(value) if !is_null_a_value => self.builder.append_value(value),
-                _ => push_field(self, column.tokens, field, is_required).unwrap_or_else(|code| faults.push((row, code))),
+        let is_null_a_value = column.tokens.any_null(|token| (self.parse)(token).is_ok());
+        let first = self.values.len();
+        self.values.resize(first + column.rows.len(), V::default());
+        let (short, parse, null_rows) = (&self.short, &self.parse, &mut self.null_rows);
+        column.each(self.values.get_mut(first..).unwrap_or_default(), |slot, row, field| {
+            if !is_null_a_value && let Some(value) = field.tail().and_then(short) {
+                *slot = value;
+                return;
             }
-        }
+            match any_form(column.tokens, field, is_required, parse) {
+                Ok(Some(value)) => *slot = value,
+                Ok(None) => null_rows.push(first + row),
+                Err(code) => faults.push((first + row, code)),
+            }
+        });
     }
 
     fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.builder.finish())
+        let values = std::mem::take(&mut self.values);
+        let nulls = null_buffer(&mut self.null_rows, values.len());
+        (self.build)(values, nulls)
     }
 }
 
-/// Takes one field of any form. A refused one leaves the stand-in.
-fn push_field(leaf: &mut dyn Leaf, tokens: &Tokens, field: &str, is_required: bool) -> Result<(), Code> {
-    let result = match tokens.value(field) {
+/// An empty text is no value of any type but text, whatever the type's own parser would call it.
+#[inline]
+fn not_empty<V>(text: &[u8], parse: impl Fn(&[u8]) -> Result<V, Code>) -> Result<V, Code> {
+    if text.is_empty() { Err(Code::WrongType) } else { parse(text) }
+}
+
+/// The value of a field of any form, `None` for null.
+#[inline(never)]
+fn any_form<V>(
+    tokens: &Tokens,
+    field: Field<'_>,
+    is_required: bool,
+    parse: impl Fn(&[u8]) -> Result<V, Code>,
+) -> Result<Option<V>, Code> {
+    match tokens.value(field.text()) {
         FieldValue::Null if is_required => Err(Code::NullInRequired),
-        FieldValue::Null => {
-            leaf.push_null();
-            return Ok(());
-        }
-        FieldValue::Text(text) => leaf.push(&text),
-    };
-    result.inspect_err(|_| leaf.push_default())
-}
-
-struct BooleanLeaf {
-    builder: BooleanBuilder,
-    tokens: Booleans,
-}
-
-impl Leaf for BooleanLeaf {
-    fn push(&mut self, text: &str) -> Result<(), Code> {
-        self.builder.append_value(not_empty(text, |text| self.tokens.parse(text))?);
-        Ok(())
-    }
-
-    fn push_null(&mut self) {
-        self.builder.append_null();
-    }
-
-    fn push_default(&mut self) {
-        self.builder.append_value(false);
-    }
-
-    fn push_column(&mut self, column: &TextColumn<'_>, is_required: bool, faults: &mut Faults) {
-        for (row, field) in column.fields().enumerate() {
-            push_field(self, column.tokens, field, is_required).unwrap_or_else(|code| faults.push((row, code)));
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.builder.finish())
+        FieldValue::Null => Ok(None),
+        FieldValue::Text(text) => not_empty(text.as_bytes(), parse).map(Some),
     }
 }
 
-struct StringLeaf {
-    builder: StringBuilder,
-}
-
-impl Leaf for StringLeaf {
-    fn push(&mut self, text: &str) -> Result<(), Code> {
-        if text.contains('\0') {
-            return Err(Code::NulByte);
-        }
-        self.builder.append_value(text);
-        Ok(())
+/// The null buffer of an array with nulls in these rows, which are forgotten.
+pub(super) fn null_buffer(null_rows: &mut Vec<usize>, rows: usize) -> Option<NullBuffer> {
+    if null_rows.is_empty() {
+        return None;
     }
-
-    fn push_null(&mut self) {
-        self.builder.append_null();
-    }
-
-    fn push_default(&mut self) {
-        self.builder.append_value("");
-    }
-
-    fn push_column(&mut self, column: &TextColumn<'_>, is_required: bool, faults: &mut Faults) {
-        // Blocks hold no NUL: the rows that did are gone.
-        for (row, field) in column.fields().enumerate() {
-            match column.tokens.value(field) {
-                FieldValue::Text(text) => self.builder.append_value(text),
-                FieldValue::Null if !is_required => self.builder.append_null(),
-                FieldValue::Null => {
-                    self.push_default();
-                    faults.push((row, Code::NullInRequired));
-                }
-            }
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.builder.finish())
-    }
+    let mut valid = BooleanBufferBuilder::new(rows);
+    valid.append_n(rows, true);
+    null_rows.drain(..).for_each(|row| valid.set_bit(row, false));
+    Some(NullBuffer::new(valid.finish()))
 }
 
 /// A column of nulls, for what the file does not have.

@@ -103,7 +103,7 @@ mod tests {
     use crate::read::fixture::{gzip, zstd};
 
     fn read_all(codec: Codec, stored: Vec<u8>) -> Result<Vec<u8>, Trouble> {
-        let mut bytes = Bytes::new(codec, Stored::new(Box::new(io::Cursor::new(stored))))?;
+        let mut bytes = Bytes::new(codec, Stored::new(Box::new(io::Cursor::new(stored)), codec))?;
         let (mut all, mut out) = (Vec::new(), [0; 777]);
         loop {
             match bytes.read(&mut out)? {
@@ -173,7 +173,7 @@ mod tests {
         }
         for (codec, packed) in [(Codec::Gzip, gzip(&text())), (Codec::Zstd, zstd(&text())), (Codec::Plain, text())] {
             let half = packed[..packed.len() / 2].to_vec();
-            let mut bytes = Bytes::new(codec, Stored::new(Box::new(Failing(io::Cursor::new(half))))).unwrap();
+            let mut bytes = Bytes::new(codec, Stored::new(Box::new(Failing(io::Cursor::new(half))), codec)).unwrap();
             let mut out = vec![0; 1 << 20];
             let trouble = loop {
                 if let Err(trouble) = bytes.read(&mut out) {

@@ -10,7 +10,7 @@ use windrow_core::contract::{
 };
 use windrow_core::{Code, Grain, Layer, Place, Table};
 
-use super::{RawWindow, read_in_blocks, read_window};
+use super::{RawWindow, ReadOptions, collect, read_window};
 use crate::chunk::InputFile;
 
 pub(crate) fn reader(format: ReaderFormat) -> Reader {
@@ -129,7 +129,7 @@ pub(crate) fn read_files(contract: &Contract, files: &[(&str, &[u8])], block_byt
         Ok(Box::new(Cursor::new(stored[&input.key].clone())))
     };
     let window = match block_bytes {
-        Some(block_bytes) => read_in_blocks(contract, &inputs, &open, block_bytes),
+        Some(block_bytes) => collect(contract, &inputs, &open, &ReadOptions { block_bytes }),
         None => read_window(contract, &inputs, &open),
     };
     let window = window.unwrap();

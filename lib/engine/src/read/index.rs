@@ -1,14 +1,15 @@
 //! The structural index: where fields and rows end, found 64 bytes at a time without looking at any field.
 //!
 //! ```text
-//! bytes ─▶ masks (one bit a byte) ─▶ inside quotes? ─▶ marks (ends of fields) and rows
+//! bytes ─▶ simd (one bit a byte) ─▶ inside quotes? ─▶ marks (ends of fields) and rows
 //! ```
 //!
-//! [`masks`] is the only function that looks at bytes; an index by SIMD replaces it and nothing else. The grammar is
-//! RFC 4180 and strict: a quote opens only where a field starts and closes only where it ends, a CR outside quotes is
-//! followed by LF. The first byte that breaks this ends the index, because behind it row ends are guesses.
+//! The grammar is RFC 4180 and strict: a quote opens only where a field starts and closes only where it ends, a CR outside
+//! quotes is followed by LF. The first byte that breaks this ends the index, because behind it row ends are guesses.
 
 use windrow_core::Code;
+
+use crate::simd::{Level, Masks, Needles, Words, push_bits};
 
 /// The bytes with a meaning.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,12 @@ pub(crate) struct Structure {
     pub(crate) delimiter: u8,
     /// Encloses a field.
     pub(crate) quote: Option<u8>,
+}
+
+impl Structure {
+    fn needles(self) -> Needles {
+        Needles { delimiter: Some(self.delimiter).filter(|delimiter| *delimiter != b'\n'), quote: self.quote }
+    }
 }
 
 /// A row: where it starts, and which mark ends its first field.
@@ -30,6 +37,7 @@ pub(crate) struct Row {
 #[derive(Debug)]
 pub(crate) struct Index {
     structure: Structure,
+    level: Level,
     /// The end of every field in order: the place of its delimiter, or of its line end (the CR of CR LF).
     pub(crate) marks: Vec<u32>,
     /// The complete rows.
@@ -40,7 +48,15 @@ pub(crate) struct Index {
     pub(crate) inner_lines: Vec<u32>,
     /// The first byte that breaks the grammar.
     pub(crate) fault: Option<(u32, Code)>,
+    /// Tells whether any quote stands doubled inside quotes; when none does, a quoted field is what its quotes enclose.
+    pub(crate) has_doubled: bool,
     scanned: u32,
+    carry: Carry,
+}
+
+/// What one word leaves to the next.
+#[derive(Clone, Copy, Debug)]
+struct Carry {
     /// All ones while inside quotes.
     inside: u64,
     /// Bit 0: may a quote open here, did a quote just close, was the last byte a CR.
@@ -49,31 +65,63 @@ pub(crate) struct Index {
     returned: u64,
 }
 
-/// One bit for each of 64 bytes.
-struct Masks {
-    delimiters: u64,
-    newlines: u64,
-    quotes: u64,
-    returns: u64,
+impl Carry {
+    const START: Carry = Carry { inside: 0, may_open: 1, closed: 0, returned: 0 };
+}
+
+/// What the bytes of a word mean.
+struct Meaning {
+    structural: u64,
+    /// The line ends among them.
+    row_ends: u64,
+    /// Line ends inside quotes.
+    inner: u64,
+    after_return: u64,
+}
+
+/// The scan of whole words, see [`Words`].
+struct Scan<'a> {
+    index: &'a mut Index,
+    words: &'a [[u8; 64]],
+    /// How much of each word counts: all of it, but of a last word that was filled up.
+    valid: u64,
+    length: u32,
+}
+
+impl Words for Scan<'_> {
+    #[inline(always)]
+    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks, prefix_xor: impl Fn(u64) -> u64) {
+        let index = self.index;
+        let mut carry = index.carry;
+        for word in self.words {
+            let found = masks(word);
+            if found.quotes | found.returns | carry.inside | carry.closed | carry.returned == 0 {
+                let structural = (found.delimiters | found.newlines) & self.valid;
+                carry.may_open = structural >> (self.length - 1);
+                let row_ends = found.newlines & self.valid;
+                index.emit(Meaning { structural, row_ends, inner: 0, after_return: 0 });
+            } else {
+                let inside = prefix_xor(found.quotes & self.valid) ^ carry.inside;
+                index.emit_quoted(&found, inside, &mut carry, self.valid, self.length);
+            }
+            index.scanned += self.length;
+            if index.fault.is_some() {
+                break;
+            }
+        }
+        index.carry = carry;
+    }
 }
 
 impl Index {
     pub(crate) fn new(structure: Structure) -> Self {
+        Index::at_level(structure, Level::detect())
+    }
+
+    fn at_level(structure: Structure, level: Level) -> Self {
         let (marks, rows, inner_lines) = (Vec::new(), Vec::new(), Vec::new());
-        let pending = Row::default();
-        Index {
-            structure,
-            marks,
-            rows,
-            pending,
-            inner_lines,
-            fault: None,
-            scanned: 0,
-            inside: 0,
-            may_open: 1,
-            closed: 0,
-            returned: 0,
-        }
+        let (pending, carry) = (Row::default(), Carry::START);
+        Index { structure, level, marks, rows, pending, inner_lines, fault: None, has_doubled: false, scanned: 0, carry }
     }
 
     /// Forgets everything; the next block's first row starts at `start`.
@@ -83,8 +131,9 @@ impl Index {
         self.inner_lines.clear();
         self.pending = Row { start, first: 0 };
         self.fault = None;
+        self.has_doubled = false;
         self.scanned = start;
-        (self.inside, self.may_open, self.closed, self.returned) = (0, 1, 0, 0);
+        self.carry = Carry::START;
     }
 
     /// How far the bytes have been looked at.
@@ -108,18 +157,21 @@ impl Index {
     /// Goes on where the last call stopped, in whole words; the rest too when `bytes` ends the file.
     pub(crate) fn scan(&mut self, bytes: &[u8], is_end: bool) {
         let (words, rest) = bytes.get(self.scanned as usize..).unwrap_or_default().as_chunks::<64>();
-        for word in words {
-            self.word(word, 64);
-            if self.fault.is_some() {
-                return;
-            }
-        }
-        if is_end {
+        self.scan_words(words, 64);
+        if is_end && self.fault.is_none() {
             let mut word = [0; 64];
             word.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            self.word(&word, u32::try_from(rest.len()).unwrap_or(0));
+            if !rest.is_empty() {
+                self.scan_words(&[word], u32::try_from(rest.len()).unwrap_or(0));
+            }
             self.end();
         }
+    }
+
+    fn scan_words(&mut self, words: &[[u8; 64]], length: u32) {
+        let (level, needles) = (self.level, self.structure.needles());
+        let valid = u64::MAX >> (64 - length);
+        level.run(needles, Scan { index: self, words, valid, length });
     }
 
     /// Drops this row and what follows; it becomes the pending row.
@@ -130,93 +182,77 @@ impl Index {
         }
     }
 
-    fn word(&mut self, word: &[u8; 64], length: u32) {
-        let valid = if length == 64 { u64::MAX } else { (1 << length) - 1 };
-        let found = masks(word, self.structure, valid);
-        if found.quotes | found.returns | self.inside | self.closed | self.returned == 0 {
-            let structural = found.delimiters | found.newlines;
-            self.emit(structural, found.newlines, 0);
-            self.may_open = if length == 0 { self.may_open } else { (structural >> (length - 1)) & 1 };
-        } else if length > 0 {
-            self.quoted_word(&found, valid, length);
-        }
-        self.scanned += length;
-    }
-
     /// A word with quotes or CRs in it, or right after them.
-    fn quoted_word(&mut self, found: &Masks, valid: u64, length: u32) {
-        let inside = prefix_xor(found.quotes) ^ self.inside;
-        let structural = (found.delimiters | found.newlines) & !inside;
-        let returns = found.returns & !inside;
-        let (opening, closing) = (found.quotes & inside, found.quotes & !inside);
-        let may_open = ((structural | closing) << 1) | self.may_open | self.closed;
-        let after_close = (closing << 1) | self.closed;
-        let after_return = (returns << 1) | self.returned;
+    #[inline(always)]
+    fn emit_quoted(&mut self, found: &Masks, inside: u64, carry: &mut Carry, valid: u64, length: u32) {
+        let (newlines, quotes) = (found.newlines & valid, found.quotes & valid);
+        let structural = ((found.delimiters & valid) | newlines) & !inside;
+        let returns = found.returns & valid & !inside;
+        let (opening, closing) = (quotes & inside, quotes & !inside);
+        let may_open = ((structural | closing) << 1) | carry.may_open | carry.closed;
+        let after_close = (closing << 1) | carry.closed;
+        let after_return = (returns << 1) | carry.returned;
         let stray = ((opening & !may_open) | (after_close & !(structural | opening | returns))) & valid;
-        let lone = after_return & !found.newlines & valid;
-        let before_fault = (stray | lone).wrapping_sub(1) & !(stray | lone);
-        let inner = found.newlines & inside;
-        self.emit_quoted(structural & before_fault, found.newlines, inner & before_fault, after_return);
-        if stray | lone != 0 {
-            let place = self.scanned + (stray | lone).trailing_zeros();
-            let is_lone = lone.trailing_zeros() < stray.trailing_zeros();
-            self.fault = Some(if is_lone { (place.saturating_sub(1), Code::CarriageReturn) } else { (place, Code::StrayQuote) });
+        let lone = after_return & !newlines & valid;
+        self.has_doubled |= opening & after_close != 0;
+        let meaning = Meaning { structural, row_ends: newlines & !inside, inner: newlines & inside, after_return };
+        if stray | lone == 0 {
+            self.emit(meaning);
+        } else {
+            self.emit_up_to_fault(meaning, stray, lone);
         }
         let last = length - 1;
-        self.inside = if (inside >> last) & 1 == 1 { u64::MAX } else { 0 };
-        self.may_open = (structural >> last) & 1;
-        self.closed = (closing >> last) & 1;
-        self.returned = (returns >> last) & 1;
+        carry.inside = 0u64.wrapping_sub((inside >> last) & 1);
+        carry.may_open = (structural >> last) & 1;
+        carry.closed = (closing >> last) & 1;
+        carry.returned = (returns >> last) & 1;
     }
 
-    #[inline]
-    fn emit(&mut self, mut structural: u64, newlines: u64, after_return: u64) {
-        if newlines == 0 {
-            while structural != 0 {
-                self.marks.push(self.scanned + structural.trailing_zeros());
-                structural &= structural - 1;
+    #[cold]
+    #[inline(never)]
+    fn emit_up_to_fault(&mut self, meaning: Meaning, stray: u64, lone: u64) {
+        let before_fault = (stray | lone).wrapping_sub(1) & !(stray | lone);
+        let Meaning { structural, row_ends, inner, after_return } = meaning;
+        let (structural, row_ends, inner) = (structural & before_fault, row_ends & before_fault, inner & before_fault);
+        self.emit(Meaning { structural, row_ends, inner, after_return });
+        let place = self.scanned + (stray | lone).trailing_zeros();
+        let is_lone = lone.trailing_zeros() < stray.trailing_zeros();
+        self.fault = Some(if is_lone { (place.saturating_sub(1), Code::CarriageReturn) } else { (place, Code::StrayQuote) });
+    }
+
+    /// Takes the marks of a word and closes its rows.
+    #[inline(always)]
+    fn emit(&mut self, meaning: Meaning) {
+        let Meaning { structural, mut row_ends, inner, after_return } = meaning;
+        if inner != 0 {
+            self.note_inner_lines(row_ends, inner);
+        }
+        let marks_before = self.marks.len();
+        push_bits(&mut self.marks, self.scanned, structural);
+        while row_ends != 0 {
+            let end = row_ends.trailing_zeros();
+            let marks = marks_before + (structural & (row_ends ^ row_ends.wrapping_sub(1))).count_ones() as usize;
+            if (after_return >> end) & 1 == 1
+                && let Some(mark) = self.marks.get_mut(marks - 1)
+            {
+                *mark = mark.saturating_sub(1);
             }
-            return;
-        }
-        while structural != 0 {
-            let bit = structural.trailing_zeros();
-            self.mark(bit, (newlines >> bit) & 1 == 1, (after_return >> bit) & 1 == 1);
-            structural &= structural - 1;
+            self.rows.push(self.pending);
+            self.pending = Row { start: self.scanned + end + 1, first: u32::try_from(marks).unwrap_or(u32::MAX) };
+            row_ends &= row_ends - 1;
         }
     }
 
-    fn emit_quoted(&mut self, structural: u64, newlines: u64, mut inner: u64, after_return: u64) {
-        if inner == 0 {
-            return self.emit(structural, newlines & structural, after_return);
+    /// Line ends inside and outside quotes are taken in order, so that each inner one finds its row.
+    #[cold]
+    #[inline(never)]
+    fn note_inner_lines(&mut self, row_ends: u64, mut inner: u64) {
+        while inner != 0 {
+            let before = row_ends & (inner ^ inner.wrapping_sub(1));
+            let row = self.rows.len() + before.count_ones() as usize;
+            self.inner_lines.push(u32::try_from(row).unwrap_or(u32::MAX));
+            inner &= inner - 1;
         }
-        // Line ends inside and outside quotes are taken in order, so that each inner one finds its row.
-        let mut all = structural | inner;
-        while all != 0 {
-            let bit = all.trailing_zeros();
-            if (inner >> bit) & 1 == 1 {
-                self.inner_lines.push(u32::try_from(self.rows.len()).unwrap_or(u32::MAX));
-                inner &= inner - 1;
-            } else {
-                self.mark(bit, (newlines >> bit) & 1 == 1, (after_return >> bit) & 1 == 1);
-            }
-            all &= all - 1;
-        }
-    }
-
-    #[inline]
-    fn mark(&mut self, bit: u32, is_row_end: bool, after_return: bool) {
-        let place = self.scanned + bit;
-        if !is_row_end {
-            self.marks.push(place);
-            return;
-        }
-        self.marks.push(place - u32::from(after_return));
-        self.close_row(place + 1);
-    }
-
-    fn close_row(&mut self, next_start: u32) {
-        self.rows.push(self.pending);
-        self.pending = Row { start: next_start, first: u32::try_from(self.marks.len()).unwrap_or(u32::MAX) };
     }
 
     /// The file ends here: the last row may lack its line end.
@@ -224,56 +260,22 @@ impl Index {
         if self.fault.is_some() {
             return;
         }
-        if self.inside != 0 {
+        if self.carry.inside != 0 {
             self.fault = Some((self.open_field(), Code::UnterminatedQuote));
-        } else if self.returned != 0 {
+        } else if self.carry.returned != 0 {
             self.fault = Some((self.scanned.saturating_sub(1), Code::CarriageReturn));
         } else if self.scanned > self.pending.start {
             self.marks.push(self.scanned);
-            self.close_row(self.scanned);
+            self.rows.push(self.pending);
+            self.pending = Row { start: self.scanned, first: u32::try_from(self.marks.len()).unwrap_or(u32::MAX) };
         }
     }
-}
-
-fn masks(word: &[u8; 64], structure: Structure, valid: u64) -> Masks {
-    let newlines = matches(word, b'\n') & valid;
-    let delimiters = if structure.delimiter == b'\n' { 0 } else { matches(word, structure.delimiter) & valid };
-    // Quotes and CRs are rare: one look for any of them costs less than their masks.
-    let quote = structure.quote.unwrap_or(b'\r');
-    let is_special = word.iter().fold(0, |any, byte| any | u8::from(*byte == quote) | u8::from(*byte == b'\r'));
-    if is_special == 0 {
-        return Masks { delimiters, newlines, quotes: 0, returns: 0 };
-    }
-    let quotes = structure.quote.map_or(0, |quote| matches(word, quote) & valid);
-    Masks { delimiters, newlines, quotes, returns: matches(word, b'\r') & valid }
-}
-
-/// One bit for each of 64 bytes: is it this byte? Eight bytes at a time in a machine word.
-#[inline]
-fn matches(word: &[u8; 64], byte: u8) -> u64 {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let pattern = u64::from(byte).wrapping_mul(0x0101_0101_0101_0101);
-    let mut bits = 0;
-    for (lane, bytes) in word.as_chunks::<8>().0.iter().enumerate() {
-        let difference = u64::from_le_bytes(*bytes) ^ pattern;
-        let equal = !(((difference & LOW) + LOW) | difference | LOW);
-        // The eight high bits are gathered into one byte by a multiplication.
-        bits |= ((equal >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * lane);
-    }
-    bits
-}
-
-/// Each bit becomes the parity of itself and all lower bits: all ones between an opening and its closing quote.
-fn prefix_xor(mut bits: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        bits ^= bits << shift;
-    }
-    bits
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::tests::levels;
     use proptest::prelude::*;
 
     const CSV: Structure = Structure { delimiter: b',', quote: Some(b'"') };
@@ -358,13 +360,18 @@ mod tests {
         #[test]
         fn words_agree_with_single_bytes(text in "[a,\"\n]{0,200}|([ab]{0,9}[,\n]|\"[a,\n]{0,30}\"[,\n]|\"\"\"\"\r\n|a\r\n){0,40}\r?", cut in 0usize..200) {
             let (rows, fault) = slow(text.as_bytes());
-            let mut found = Index::new(CSV);
-            found.scan(&text.as_bytes()[..cut.min(text.len())], false);
-            if found.fault.is_none() {
-                found.scan(text.as_bytes(), true);
+            for level in levels() {
+                let mut found = Index::at_level(CSV, level);
+                found.scan(&text.as_bytes()[..cut.min(text.len())], false);
+                if found.fault.is_none() {
+                    found.scan(text.as_bytes(), true);
+                }
+                prop_assert_eq!(&spans(&found), &rows, "{:?}", level);
+                prop_assert_eq!(found.fault, fault);
+                let quoted = rows.iter().flatten().filter(|(start, _)| text.as_bytes().get(*start) == Some(&b'"'));
+                let mut inside = quoted.map(|(start, end)| &text.as_bytes()[start + 1..end - 1]);
+                prop_assert!(found.has_doubled || !inside.any(|inside| inside.contains(&b'"')));
             }
-            prop_assert_eq!(spans(&found), rows);
-            prop_assert_eq!(found.fault, fault);
         }
     }
 }

@@ -6,46 +6,85 @@
 //! ```
 //!
 //! Invariants: nothing is guessed, padded, rounded or trimmed; `rows_in` is the sum of rows in chunks and rejected rows
-//! unless damage stopped a file; chunks stand in the order of files and lines, whatever the threads did. `Err` is only
+//! unless damage stopped a file; positions give the order of files and lines, whatever the threads did. `Err` is only
 //! for the store and for contracts that cannot be read with: what is wrong with the data is in the report.
 
+mod ahead;
 mod column;
 mod csv;
 mod decompress;
+mod dictionary;
 mod excerpt;
+mod field;
+mod flow;
+mod headers;
 mod index;
 mod ndjson;
 mod outcome;
 mod parquet;
 mod scan;
 mod source;
+mod strings;
 mod text;
+mod tokens;
 
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rayon::prelude::*;
 use windrow_core::contract::{Reader, ReaderFormat};
-use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
+use windrow_core::{Contract, Error, Result, ViolationReport};
 
+pub use crate::chunk::Position;
 use crate::chunk::{Chunk, InputFile, Open};
+use ahead::Ahead;
 use decompress::Bytes;
-use outcome::{FileOutcome, Plan};
+use index::Structure;
+use outcome::Plan;
 use scan::{BLOCK_BYTES, Limits, Scanner};
+pub(crate) use source::store_error;
 use source::{Codec, Stored, Trouble};
 
-/// How much of a file is looked at for its header.
-const HEADER_BYTES: usize = 1 << 16;
+/// How many bytes of small files are kept between the look at their headers and their rows.
+const KEPT_BYTES: u64 = 64 << 20;
 
 /// The rows of one window.
 #[derive(Debug, Default)]
 pub struct RawWindow {
     /// The good rows, in the order of files and lines.
     pub chunks: Vec<Chunk>,
+    /// How many data rows were seen, rejected ones included.
+    pub rows_in: u64,
+    /// How many bytes were read, decompressed.
+    pub bytes_in: u64,
+    /// Everything that is not as declared.
+    pub report: ViolationReport,
+    /// What each file gave, in input order.
+    pub files: Vec<FileRead>,
+}
+
+/// Takes the chunks, in any order and from several rayon threads at once.
+pub type Sink<'a> = &'a (dyn Fn(Position, Chunk) -> Result<()> + Sync);
+
+/// How a window is read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// About how many bytes of a file one chunk is made of; at most 8 MiB.
+    pub block_bytes: usize,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        ReadOptions { block_bytes: BLOCK_BYTES }
+    }
+}
+
+/// What was read of a window, without its rows.
+#[derive(Debug, Default)]
+pub struct RawSummary {
     /// How many data rows were seen, rejected ones included.
     pub rows_in: u64,
     /// How many bytes were read, decompressed.
@@ -72,48 +111,50 @@ pub struct FileRead {
 /// # Errors
 /// Failures of `open` and of the store, as they are; `Misconfigured` for a contract without a reader.
 pub fn check_headers(contract: &Contract, inputs: &[InputFile], open: Open<'_>) -> Result<ViolationReport> {
-    let reader = reader_of(contract)?;
-    let reports: Vec<ViolationReport> = inputs
-        .par_iter()
-        .map(|input| check_header(contract, reader, input, open).map_err(|error| at(error, input)))
-        .collect::<Result<_>>()?;
-    Ok(merged(reports))
+    Ok(headers::check(contract, inputs, open, 0)?.report)
 }
 
-/// Reads a window: all files in parallel, each in blocks.
+/// Reads a window and gives each chunk away as soon as it is typed; [`Position`] restores the order.
 ///
-/// When [`check_headers`] finds anything, its report is returned and no row is read.
+/// When [`check_headers`] finds anything, its report is returned and no row is read. The report is in the order of files
+/// and lines, whichever chunk came first.
 ///
 /// # Errors
-/// As [`check_headers`], and `Misconfigured` for a contract whose rules or types cannot be compiled.
+/// As [`check_headers`], `Misconfigured` for a contract whose rules or types cannot be compiled, and what `sink` returns;
+/// after an error no further file is begun.
+pub fn read_each(
+    contract: &Contract,
+    inputs: &[InputFile],
+    open: Open<'_>,
+    options: &ReadOptions,
+    sink: Sink<'_>,
+) -> Result<RawSummary> {
+    let plan = Plan::new(contract, options.block_bytes)?;
+    let headers = headers::check(contract, inputs, open, KEPT_BYTES)?;
+    if !headers.report.is_empty() {
+        return Ok(RawSummary { report: headers.report, ..RawSummary::default() });
+    }
+    flow::read(&plan, inputs, Ahead::new(plan.reader, inputs, open, headers.kept), sink)
+}
+
+/// Reads a window and keeps all its chunks, in the order of files and lines; else as [`read_each`].
+///
+/// # Errors
+/// As [`read_each`].
 pub fn read_window(contract: &Contract, inputs: &[InputFile], open: Open<'_>) -> Result<RawWindow> {
-    read_in_blocks(contract, inputs, open, BLOCK_BYTES)
+    collect(contract, inputs, open, &ReadOptions::default())
 }
 
-fn read_in_blocks(contract: &Contract, inputs: &[InputFile], open: Open<'_>, block_bytes: usize) -> Result<RawWindow> {
-    let plan = Plan::new(contract, block_bytes)?;
-    let report = check_headers(contract, inputs, open)?;
-    if !report.is_empty() {
-        return Ok(RawWindow { report, ..RawWindow::default() });
-    }
-    let outcomes: Vec<FileOutcome> =
-        inputs.par_iter().map(|input| read_file(&plan, input, open).map_err(|error| at(error, input))).collect::<Result<_>>()?;
-    let mut window = RawWindow::default();
-    for (input, outcome) in inputs.iter().zip(outcomes) {
-        window.rows_in += outcome.rows;
-        window.bytes_in += outcome.bytes;
-        window.files.push(FileRead { key: input.key.clone(), rows: outcome.rows, bytes_in: outcome.bytes });
-        window.chunks.extend(outcome.chunks);
-        window.report.merge(outcome.report);
-    }
-    Ok(window)
-}
-
-fn merged(reports: Vec<ViolationReport>) -> ViolationReport {
-    reports.into_iter().fold(ViolationReport::default(), |mut all, report| {
-        all.merge(report);
-        all
-    })
+fn collect(contract: &Contract, inputs: &[InputFile], open: Open<'_>, options: &ReadOptions) -> Result<RawWindow> {
+    let kept: Mutex<Vec<(Position, Chunk)>> = Mutex::new(Vec::new());
+    let sink = |position: Position, chunk: Chunk| -> Result<()> {
+        lock(&kept).push((position, chunk));
+        Ok(())
+    };
+    let RawSummary { rows_in, bytes_in, report, files } = read_each(contract, inputs, open, options, &sink)?;
+    let mut kept = kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    kept.sort_unstable_by_key(|(position, _)| *position);
+    Ok(RawWindow { chunks: kept.into_iter().map(|(_, chunk)| chunk).collect(), rows_in, bytes_in, report, files })
 }
 
 fn reader_of(contract: &Contract) -> Result<&Reader> {
@@ -127,79 +168,21 @@ fn at(error: Error, input: &InputFile) -> Error {
     error.with("file", &input.key)
 }
 
-/// The start of a file whose name and first bytes are as declared.
-enum Opened {
-    Ready(Codec, Stored),
-    Refused(Violation),
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn open_file(contract: &Contract, reader: &Reader, input: &InputFile, open: Open<'_>) -> Result<Opened> {
-    let refused = |code, expected: String| {
-        let mut violation = Violation::of_file(code, input.key.clone(), expected);
-        violation.contract = Some(contract.quote(&reader.place));
-        Ok(Opened::Refused(violation))
-    };
-    let codec = match source::codec(reader, &input.key) {
-        Ok(codec) => codec,
-        Err(expected) => return refused(Code::WrongExtension, expected),
-    };
-    let mut stored = Stored::new(open(input)?);
-    let first = stored.peek(8).map_err(source::store_error)?;
-    if first.is_empty() {
-        return refused(Code::EmptyFile, "expected at least a header, found 0 bytes".to_owned());
-    }
-    if let Err(expected) = source::check_magic(reader.format, codec, first) {
-        return refused(Code::WrongFileType, expected);
-    }
-    Ok(Opened::Ready(codec, stored))
+fn structure(contract: &Contract, reader: &Reader) -> Structure {
+    if reader.format == ReaderFormat::Ndjson { ndjson::STRUCTURE } else { csv::structure(contract) }
 }
 
-fn check_header(contract: &Contract, reader: &Reader, input: &InputFile, open: Open<'_>) -> Result<ViolationReport> {
-    let mut report = ViolationReport::default();
-    match open_file(contract, reader, input, open)? {
-        Opened::Refused(violation) => report.push(violation),
-        Opened::Ready(_, stored) if reader.format == ReaderFormat::Parquet => {
-            report.merge(parquet::check_footer(contract, &input.key, stored)?);
-        }
-        Opened::Ready(codec, stored) => {
-            let mut scanner = scanner(contract, reader, codec, stored, HEADER_BYTES)?;
-            report.merge(match reader.format {
-                ReaderFormat::Ndjson => ndjson::check_start(contract, &input.key, &mut scanner)?,
-                _ => csv::check_header(contract, &input.key, &mut scanner)?,
-            });
-        }
-    }
-    Ok(report)
-}
-
-fn read_file(plan: &Plan<'_>, input: &InputFile, open: Open<'_>) -> Result<FileOutcome> {
-    match open_file(plan.contract, plan.reader, input, open)? {
-        Opened::Refused(violation) => {
-            let mut outcome = FileOutcome::default();
-            outcome.report.push(violation);
-            Ok(outcome)
-        }
-        Opened::Ready(_, stored) if plan.reader.format == ReaderFormat::Parquet => parquet::read_file(plan, &input.key, stored),
-        Opened::Ready(codec, stored) => {
-            let scanner = scanner(plan.contract, plan.reader, codec, stored, plan.block_bytes)?;
-            match plan.reader.format {
-                ReaderFormat::Ndjson => ndjson::read_file(plan, &input.key, scanner),
-                _ => csv::read_file(plan, &input.key, scanner),
-            }
-        }
-    }
-}
-
-fn scanner(contract: &Contract, reader: &Reader, codec: Codec, stored: Stored, block_bytes: usize) -> Result<Scanner> {
+fn scanner(reader: &Reader, codec: Codec, stored: Stored, block_bytes: usize) -> Result<Scanner> {
     let bytes = match Bytes::new(codec, stored) {
         Ok(bytes) => bytes,
         Err(Trouble::Store(error)) => return Err(error),
         Err(Trouble::Damage(_, expected)) => return Err(Error::internal(expected)),
     };
-    let (structure, max_field_bytes) = match reader.format {
-        ReaderFormat::Ndjson => (ndjson::STRUCTURE, u64::MAX),
-        _ => (csv::structure(contract), reader.max_field_bytes),
-    };
+    let max_field_bytes = if reader.format == ReaderFormat::Ndjson { u64::MAX } else { reader.max_field_bytes };
     let limits = Limits { block_bytes, max_field_bytes, max_row_bytes: reader.max_row_bytes };
-    Ok(Scanner::new(bytes, structure, limits))
+    Ok(Scanner::new(bytes, limits))
 }

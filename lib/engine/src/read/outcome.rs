@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow_cast::cast;
-use arrow_schema::{Field, SchemaRef};
+use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::filter::FilterBuilder;
 use windrow_core::contract::{Property, Reader};
 use windrow_core::violation::MAX_LISTED;
 use windrow_core::{Code, Contract, Error, Result, Violation, ViolationReport};
 
+use super::{Position, Sink};
 use crate::chunk::{Chunk, Origin};
+use crate::form::is_form_of;
 use crate::rules::Rules;
 use crate::schema::full_schema;
 
@@ -50,8 +52,8 @@ impl<'a> Plan<'a> {
     pub(crate) fn chunk(&self, arrays: Vec<ArrayRef>, faults: &[Fault], origin: Origin, rows: usize) -> Result<Option<Chunk>> {
         let batch = |arrays: Vec<ArrayRef>| {
             let fields = self.schema.fields().iter();
-            let exact = arrays.into_iter().zip(fields).map(|(array, field)| exactly(array, field)).collect::<Result<_>>()?;
-            RecordBatch::try_new(self.schema.clone(), exact).map_err(defect)
+            let exact = arrays.into_iter().zip(fields).map(|(array, field)| exactly(array, field)).collect::<Result<Vec<_>>>()?;
+            RecordBatch::try_new(self.schema_of(&exact), exact).map_err(defect)
         };
         if faults.is_empty() {
             return if rows == 0 { Ok(None) } else { Ok(Some(Chunk { batch: batch(arrays)?, origin })) };
@@ -70,11 +72,21 @@ impl<'a> Plan<'a> {
         let arrays = arrays.iter().map(|array| filter.filter(array).map_err(defect)).collect::<Result<_>>()?;
         Ok(Some(Chunk { batch: batch(arrays)?, origin }))
     }
+
+    /// The declared schema with the forms these columns have.
+    fn schema_of(&self, columns: &[ArrayRef]) -> SchemaRef {
+        let fields = self.schema.fields().iter().zip(columns);
+        if fields.clone().all(|(field, column)| field.data_type() == column.data_type()) {
+            return self.schema.clone();
+        }
+        let in_form = fields.map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()));
+        Arc::new(Schema::new(in_form.collect::<Vec<_>>()))
+    }
 }
 
 /// Nested Parquet columns arrive with every child nullable; without the refused rows they fit the declared type.
 fn exactly(array: ArrayRef, field: &Field) -> Result<ArrayRef> {
-    if array.data_type() == field.data_type() { Ok(array) } else { cast(&array, field.data_type()).map_err(defect) }
+    if is_form_of(array.data_type(), field.data_type()) { Ok(array) } else { cast(&array, field.data_type()).map_err(defect) }
 }
 
 fn defect(error: arrow_schema::ArrowError) -> Error {
@@ -121,24 +133,44 @@ pub(crate) fn rejected_rows(faults: &[Fault]) -> u64 {
     rows.len() as u64
 }
 
-/// What one file gave.
+/// What one file gave, or one block of it.
 #[derive(Debug, Default)]
 pub(crate) struct FileOutcome {
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) report: ViolationReport,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
+    /// How many violations are listed of what stands before.
+    pub(crate) listed_before: usize,
 }
 
 impl FileOutcome {
     /// Adds a violation; beyond the bound it is only counted, so its evidence is not even made.
     pub(crate) fn push(&mut self, file: &Arc<str>, code: Code, column: Option<&Property>, evidence: impl FnOnce() -> Violation) {
-        if self.report.listed().len() < MAX_LISTED {
+        if self.listed_before + self.report.listed().len() < MAX_LISTED {
             self.report.push(evidence());
             return;
         }
         let mut counted = Violation::of_file(code, file.clone(), "");
         counted.column = column.map(|property| property.name.clone());
         self.report.push(counted);
+    }
+}
+
+/// Gives the chunks of one file away.
+pub(crate) struct Outlet<'a> {
+    /// Where the next chunk stands.
+    pub(crate) next: Position,
+    pub(crate) sink: Sink<'a>,
+}
+
+impl Outlet<'_> {
+    /// Gives away what the outcome holds.
+    pub(crate) fn send(&mut self, outcome: &mut FileOutcome) -> Result<()> {
+        for chunk in outcome.chunks.drain(..) {
+            (self.sink)(self.next, chunk)?;
+            self.next.block += 1;
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
+use bytes::Bytes;
 use windrow_core::contract::{Compression, Reader, ReaderFormat};
 use windrow_core::{Code, Error, ErrorKind};
 
@@ -70,23 +71,55 @@ pub(crate) enum Trouble {
 /// The stored bytes with a look ahead. A failure of the store is kept here, so that no decoder can disguise it.
 pub(crate) struct Stored {
     inner: Box<dyn Read + Send>,
-    buffer: Vec<u8>,
+    buffer: Buffer,
     start: usize,
     end: usize,
     failure: Option<io::Error>,
 }
 
+enum Buffer {
+    /// Made when it is needed.
+    Own { bytes: Vec<u8>, size: usize },
+    /// The whole file.
+    Whole(Bytes),
+}
+
+impl Buffer {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Buffer::Own { bytes, .. } => bytes,
+            Buffer::Whole(bytes) => bytes,
+        }
+    }
+}
+
 impl Stored {
-    pub(crate) fn new(inner: Box<dyn Read + Send>) -> Self {
-        Stored { inner, buffer: vec![0; 1 << 16], start: 0, end: 0, failure: None }
+    /// A decoder reads through the buffer; plain bytes are read past it, and it only holds the first few.
+    pub(crate) fn new(inner: Box<dyn Read + Send>, codec: Codec) -> Self {
+        let size = if codec == Codec::Plain { 4 << 10 } else { 64 << 10 };
+        Stored { inner, buffer: Buffer::Own { bytes: Vec::new(), size }, start: 0, end: 0, failure: None }
+    }
+
+    /// A file that is in memory.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        let end = bytes.len();
+        Stored { inner: Box::new(io::empty()), buffer: Buffer::Whole(bytes), start: 0, end, failure: None }
+    }
+
+    /// All bytes, when the file is in memory.
+    pub(super) fn as_whole(&self) -> Option<Bytes> {
+        if let Buffer::Whole(bytes) = &self.buffer { Some(bytes.clone()) } else { None }
     }
 
     /// The next bytes without consuming them: fewer than `length` only at the end.
     pub(crate) fn peek(&mut self, length: usize) -> io::Result<&[u8]> {
         while self.end - self.start < length {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+            if let Buffer::Own { bytes, .. } = &mut self.buffer
+                && self.start > 0
+            {
+                bytes.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            }
             let read = match self.fetch(self.end) {
                 // The store's own error, which knows whether access was denied or the network failed.
                 Err(shown) => return Err(self.failure.take().unwrap_or(shown)),
@@ -97,11 +130,13 @@ impl Stored {
             }
             self.end += read;
         }
-        Ok(self.buffer.get(self.start..self.end).map_or(&[], |left| left.get(..length).unwrap_or(left)))
+        Ok(self.buffer.as_slice().get(self.start..self.end).map_or(&[], |left| left.get(..length).unwrap_or(left)))
     }
 
     fn fetch(&mut self, from: usize) -> io::Result<usize> {
-        let room = self.buffer.get_mut(from..).unwrap_or_default();
+        let Buffer::Own { bytes, size } = &mut self.buffer else { return Ok(0) };
+        bytes.resize(*size, 0);
+        let room = bytes.get_mut(from..).unwrap_or_default();
         loop {
             match self.inner.read(room) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -122,7 +157,7 @@ impl Stored {
 }
 
 /// An error of the store keeps its kind when it carries one; a plain I/O error may pass by itself.
-pub(super) fn store_error(error: io::Error) -> Error {
+pub(crate) fn store_error(error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
         Err(error) => Error::new(ErrorKind::Transient, "cannot read the raw file").caused_by(error),
@@ -131,7 +166,10 @@ pub(super) fn store_error(error: io::Error) -> Error {
 
 impl Read for Stored {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.start == self.end && out.len() >= self.buffer.len() {
+        if self.start == self.end
+            && let Buffer::Own { size, .. } = self.buffer
+            && out.len() >= size
+        {
             // Large reads go straight through.
             let inner = self.inner.read(out);
             return match inner {
@@ -153,10 +191,12 @@ impl Read for Stored {
 impl BufRead for Stored {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-            self.end = self.fetch(0)?;
+            let read = self.fetch(0)?;
+            if let Buffer::Own { .. } = self.buffer {
+                (self.start, self.end) = (0, read);
+            }
         }
-        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+        Ok(self.buffer.as_slice().get(self.start..self.end).unwrap_or_default())
     }
 
     fn consume(&mut self, amount: usize) {

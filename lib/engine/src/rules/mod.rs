@@ -10,13 +10,14 @@ mod compile;
 mod format;
 mod literal;
 mod number;
+mod quick;
 mod text;
 
 use std::sync::Arc;
 
-use arrow_array::Array;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type};
+use arrow_array::types::{Float32Type, Float64Type, UInt8Type};
+use arrow_array::{Array, DictionaryArray};
 use arrow_schema::DataType as Arrow;
 use windrow_core::contract::{DataType, Property};
 use windrow_core::{Code, Result};
@@ -84,7 +85,7 @@ impl Rules {
         self.required || !matches!(self.values, Values::Any)
     }
 
-    /// Lists the values of an array (of exactly the property's Arrow type) that break a rule, in row order, at most one per row.
+    /// Lists the values of an array (of the property's Arrow type, in its plain or its compact form) that break a rule, in row order, at most one per row.
     ///
     /// An array of another type breaks with [`Code::WrongType`] in every row that is not null, so that nothing slips through.
     pub fn broken(&self, array: &dyn Array) -> Vec<Broken> {
@@ -95,6 +96,8 @@ impl Rules {
         }
         let known = match &self.values {
             Values::Any => true,
+            Values::Number(rules) if quick::numbers_hold(rules, array) => true,
+            Values::Float(rules) if quick::floats_hold(rules, array) => true,
             Values::Number(rules) => {
                 each_number(array, |row, value| found.extend(rules.broken(value).map(|what| broken(row, what))))
             }
@@ -158,15 +161,34 @@ fn broken_floats(rules: &FloatRules, array: &dyn Array, found: &mut Vec<Broken>)
 
 fn broken_booleans(allowed: bool, expected: &str, array: &dyn Array, found: &mut Vec<Broken>) -> bool {
     let Some(values) = array.as_boolean_opt() else { return false };
+    let refused = if allowed { values.false_count() } else { values.true_count() };
+    if refused == 0 {
+        return true;
+    }
     let refused = values.iter().enumerate().filter(|(_, value)| value.is_some_and(|value| value != allowed));
     found.extend(refused.map(|(row, _)| broken(row, (Code::NotAllowed, expected))));
     true
 }
 
 fn broken_texts(rules: &TextRules, array: &dyn Array, found: &mut Vec<Broken>) -> bool {
+    if let Some(keyed) = array.as_dictionary_opt::<UInt8Type>() {
+        return broken_keys(rules, keyed, found);
+    }
     let Some(texts) = array.as_string_opt::<i32>() else { return false };
     let checked = texts.iter().enumerate().filter_map(|(row, text)| Some(broken(row, rules.broken(text?)?)));
     found.extend(checked);
+    true
+}
+
+/// Each different text is judged once; the rows are looked at only when one of them breaks a rule.
+fn broken_keys(rules: &TextRules, keyed: &DictionaryArray<UInt8Type>, found: &mut Vec<Broken>) -> bool {
+    let Some(texts) = keyed.values().as_string_opt::<i32>() else { return false };
+    let judged: Vec<_> = texts.iter().map(|text| rules.broken(text?)).collect();
+    if judged.iter().any(Option::is_some) {
+        let what = |key: Option<u8>| judged.get(usize::from(key?)).copied().flatten();
+        let rows = keyed.keys().iter().enumerate();
+        found.extend(rows.filter_map(|(row, key)| Some(broken(row, what(key)?))));
+    }
     true
 }
 

@@ -43,6 +43,21 @@ impl NumberRules {
         Ok(Some(NumberRules { least, greatest, expected_range: expected_range(&property.rules), step, allowed }))
     }
 
+    /// The least and the greatest value.
+    pub(super) fn range(&self) -> (i128, i128) {
+        (self.least, self.greatest)
+    }
+
+    /// The only values, ascending.
+    pub(super) fn allowed(&self) -> Option<&[i128]> {
+        self.allowed.as_ref().map(|(values, _)| values.as_slice())
+    }
+
+    /// What every value is a multiple of.
+    pub(super) fn step(&self) -> Option<i128> {
+        self.step.as_ref().map(|(step, _)| *step)
+    }
+
     /// The first rule a value breaks.
     pub(crate) fn broken(&self, value: i128) -> Option<(Code, &str)> {
         if value < self.least || value > self.greatest {
@@ -86,7 +101,14 @@ impl FloatRules {
         })
     }
 
+    /// Tells whether a value breaks no rule.
+    #[inline]
+    pub(super) fn holds(&self, value: f64) -> bool {
+        self.broken(value).is_none()
+    }
+
     /// The first rule a value breaks.
+    #[inline]
     pub(crate) fn broken(&self, value: f64) -> Option<(Code, &str)> {
         if !value.is_finite() {
             return Some((Code::NotFinite, "expected a finite number"));

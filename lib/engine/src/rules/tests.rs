@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use arrow_array::builder::{Int32Builder, ListBuilder};
+use arrow_array::types::UInt8Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray, StructArray,
-    TimestampMillisecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal64Array, Decimal128Array, DictionaryArray, Float64Array, Int32Array, Int64Array,
+    StringArray, StructArray, TimestampMillisecondArray,
 };
 use arrow_buffer::NullBuffer;
 use arrow_schema::Field;
@@ -96,6 +97,19 @@ fn allowed_values_are_values_of_the_type() {
 }
 
 #[test]
+fn keyed_texts_are_judged_as_texts() {
+    let rule = rules_of(TEXT, ValueRules { allowed: strings(&["a", "b"]), ..ValueRules::default() });
+    let texts = [Some("a"), None, Some("x"), Some("b"), Some("x")];
+    let keyed = DictionaryArray::<UInt8Type>::from_iter(texts);
+    assert_eq!(breaks(&rule, &keyed), [(2, Code::NotAllowed), (4, Code::NotAllowed)]);
+    assert_eq!(breaks(&rule, &keyed), breaks(&rule, &StringArray::from(texts.to_vec())));
+    let required = Property { required: true, ..rule };
+    assert_eq!(breaks(&required, &keyed), [(1, Code::NullInRequired), (2, Code::NotAllowed), (4, Code::NotAllowed)]);
+    let unused = DictionaryArray::new(vec![0u8, 0].into(), Arc::new(StringArray::from(vec!["a", "x"])) as ArrayRef);
+    assert_eq!(breaks(&required, &unused), []);
+}
+
+#[test]
 fn lengths_count_characters() {
     let rule = rules_of(TEXT, ValueRules { min_length: Some(2), max_length: Some(3), ..ValueRules::default() });
     let array = StringArray::from(vec![Some("é"), Some("éé"), Some("ééé"), Some("abcd"), Some(""), None, Some("😀")]);
@@ -179,6 +193,32 @@ fn what_is_no_value_of_the_type_is_refused() {
 }
 
 proptest! {
+    #[test]
+    fn the_quick_look_and_the_slow_one_agree(
+        values in prop::collection::vec(prop::option::of(-30i64..30), 0..40), low in -40i64..0, high in 0i64..40,
+        allowed in prop::option::of(prop::collection::vec(-30i64..30, 1..60)), step in prop::option::of(1i64..4),
+    ) {
+        let texts = |values: Vec<i64>| values.iter().map(|value| format!("{}.{:02}", value / 100, value % 100).replace(".-", ".")).collect::<Vec<String>>();
+        let allowed = allowed.map(|allowed| allowed.into_iter().map(i64::abs).collect::<Vec<_>>());
+        let rules = |as_texts: &dyn Fn(Vec<i64>) -> Vec<String>| ValueRules {
+            minimum: text(&(if low < -30 { String::new() } else { as_texts(vec![high - high]).remove(0) })).filter(|text| !text.is_empty()),
+            maximum: text(&as_texts(vec![high]).remove(0)),
+            allowed: allowed.clone().map(as_texts).unwrap_or_default(),
+            multiple_of: step.map(|step| as_texts(vec![step]).remove(0)),
+            ..ValueRules::default()
+        };
+        let holds = |value: i64| (low < -30 || value >= 0) && value <= high
+            && allowed.as_ref().is_none_or(|allowed| allowed.contains(&value)) && step.is_none_or(|step| value % step == 0);
+        let expected: Vec<usize> = (0..values.len()).filter(|row| values[*row].is_some_and(|value| !holds(value))).collect();
+        let rows = |property: Property, array: &dyn Array| breaks(&property, array).iter().map(|(row, _)| *row).collect::<Vec<_>>();
+        let plain = |values: Vec<i64>| values.iter().map(i64::to_string).collect::<Vec<_>>();
+        prop_assert_eq!(rows(rules_of(I64, rules(&plain)), &Int64Array::from(values.clone())), expected.clone());
+        let cents = Decimal64Array::from(values.clone()).with_precision_and_scale(9, 2).unwrap();
+        prop_assert_eq!(rows(rules_of(decimal(9, 2), rules(&texts)), &cents), expected.clone());
+        let narrow = Int32Array::from(values.iter().map(|value| value.map(|value| i32::try_from(value).unwrap())).collect::<Vec<_>>());
+        prop_assert_eq!(rows(rules_of(I32, rules(&plain)), &narrow), expected);
+    }
+
     #[test]
     fn ranges_agree_with_plain_comparison(values in prop::collection::vec(prop::option::of(any::<i64>()), 0..50), low: i64, high: i64) {
         let rule = rules_of(I64, ValueRules { minimum: text(&low.to_string()), maximum: text(&high.to_string()), ..ValueRules::default() });

@@ -9,9 +9,11 @@ use rayon::prelude::*;
 use windrow_core::contract::Property;
 use windrow_core::{Code, Contract, Error, PartitionWindow, Place, Result, Violation, ViolationReport};
 
-use super::cast::{cast_exactly, relaxed, settled};
+use super::cast::{Cast, cast_exactly, relaxed, settled};
+use super::rows::schema_of;
 use super::window::Inside;
 use crate::chunk::{Chunk, Origin};
+use crate::form::{is_form_of, plain};
 use crate::rules::{Broken, Rules};
 use crate::schema::{arrow_type, file_schema};
 use crate::text::shown_value;
@@ -43,7 +45,7 @@ pub fn conform(contract: &Contract, window: &PartitionWindow, chunks: Vec<Chunk>
     Ok(conformed)
 }
 
-struct Plan<'a> {
+pub(super) struct Plan<'a> {
     contract: &'a Contract,
     columns: Vec<Column<'a>>,
     schema: SchemaRef,
@@ -66,7 +68,7 @@ struct Quotes {
 }
 
 impl<'a> Plan<'a> {
-    fn new(contract: &'a Contract, window: &PartitionWindow) -> Result<Self> {
+    pub(super) fn new(contract: &'a Contract, window: &PartitionWindow) -> Result<Self> {
         let window_column = contract.window.column.as_deref();
         if let Some(name) = window_column.filter(|name| contract.property(name).is_none()) {
             let message = format!("the window column `{name}` is not declared");
@@ -96,7 +98,7 @@ impl<'a> Plan<'a> {
         Ok(Plan { contract, columns, schema: Arc::new(file_schema(contract)) })
     }
 
-    fn conform(&self, chunk: Chunk) -> Result<(Chunk, ViolationReport)> {
+    pub(super) fn conform(&self, chunk: Chunk) -> Result<(Chunk, ViolationReport)> {
         let Chunk { batch, origin } = chunk;
         self.refuse_undeclared(&batch)?;
         let mut kept = Vec::with_capacity(self.columns.len());
@@ -124,7 +126,7 @@ impl<'a> Plan<'a> {
         };
         let finished = kept.into_iter().map(|(column, array)| column.finish(array, mask.as_ref())).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), finished, &options)
+        let batch = RecordBatch::try_new_with_options(schema_of(&self.schema, &finished), finished, &options)
             .map_err(|error| Error::internal("conformed columns do not fit the contract").caused_by(error))?;
         Ok((Chunk { batch, origin }, report))
     }
@@ -155,7 +157,7 @@ impl<'a> Plan<'a> {
 impl Column<'_> {
     /// The column in its declared type (still relaxed where nested), and its broken values in row order, one a row.
     fn check(&self, contract: &Contract, source: &ArrayRef) -> Result<(ArrayRef, Vec<Broken>)> {
-        let cast = cast_exactly(source, &relaxed(&self.data_type)).map_err(|error| {
+        let cast = self.cast(source).map_err(|error| {
             error.with("column", &self.property.name).with("place", &self.property.type_place).with("table", &contract.table)
         })?;
         let mut broken = cast.broken;
@@ -172,6 +174,14 @@ impl Column<'_> {
         broken.sort_by_key(|broken| broken.row);
         broken.dedup_by_key(|broken| broken.row);
         Ok((cast.array, broken))
+    }
+
+    /// A compact form of the declared type stays as it is; decimals that were computed become compact.
+    fn cast(&self, source: &ArrayRef) -> Result<Cast> {
+        if self.inside.is_none() && is_form_of(source.data_type(), &self.data_type) && !self.data_type.is_nested() {
+            return Ok(Cast { array: source.clone(), broken: Vec::new() });
+        }
+        cast_exactly(&plain(source)?, &relaxed(&self.data_type))
     }
 
     fn violation(&self, broken: Broken, source: &ArrayRef, origin: &Origin) -> Violation {
@@ -195,7 +205,7 @@ impl Column<'_> {
             None => array,
             Some(mask) => filter(&array, mask).map_err(|error| Error::internal("cannot take rows out").caused_by(error))?,
         };
-        settled(&array, &self.data_type)
+        if is_form_of(array.data_type(), &self.data_type) { Ok(array) } else { settled(&array, &self.data_type) }
     }
 }
 

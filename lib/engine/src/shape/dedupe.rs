@@ -7,7 +7,7 @@ use windrow_core::contract::{DedupePolicy, Property};
 use windrow_core::{Code, Contract, Place, Violation, ViolationReport};
 
 use super::keys::Keys;
-use super::rows::RowMap;
+use super::rows::Runs;
 use crate::text::{MASK, may_be_shown, value_text};
 
 /// A dropped row and the row with the same key that stays.
@@ -18,23 +18,26 @@ pub(crate) struct Dropped {
 }
 
 /// Finds the rows to drop, in row order, from rows sorted by key; `rank` orders the rows of one key for [`DedupePolicy::LastBy`].
-pub(crate) fn find_duplicates(sorted: &[u32], keys: &Keys, rank: Option<&Keys>) -> Vec<Dropped> {
+pub(crate) fn find_duplicates(sorted: &[u32], keys: &Keys, rank: Option<&Keys>, rows: &Runs) -> Vec<Dropped> {
     let mut dropped = Vec::new();
     for group in sorted.chunk_by(|a, b| keys.compare(*a, *b).is_eq()).filter(|group| group.len() > 1) {
+        // Runs may be sorted by other columns than these: only the original order tells which row came first.
+        let mut group = group.to_vec();
+        group.sort_by_key(|row| rows.original(*row));
         let kept = match rank {
             None => group.first(),
-            // `max_by` answers the last of equals, and rows of a group stand in row order.
+            // `max_by` answers the last of equals.
             Some(rank) => group.iter().max_by(|a, b| rank.compare(**a, **b)),
         };
         let Some(kept) = kept.copied() else { continue };
         dropped.extend(group.iter().filter(|row| **row != kept).map(|row| Dropped { row: *row, kept }));
     }
-    dropped.par_sort_unstable();
+    dropped.par_sort_by_cached_key(|dropped| rows.original(dropped.row));
     dropped
 }
 
 /// Reports the dropped rows, each counted as one rejected row.
-pub(crate) fn report(contract: &Contract, policy: &DedupePolicy, dropped: &[Dropped], rows: &RowMap<'_>) -> ViolationReport {
+pub(crate) fn report(contract: &Contract, policy: &DedupePolicy, dropped: &[Dropped], rows: &Runs) -> ViolationReport {
     let key: Vec<&Property> = contract.primary_key().into_iter().filter(|property| !property.partitioned).collect();
     let code = if *policy == DedupePolicy::Fail { Code::DuplicateKey } else { Code::DuplicateDropped };
     let quote = contract.quote(quoted_place(contract, &key));
@@ -66,7 +69,7 @@ fn quoted_place<'a>(contract: &'a Contract, key: &[&'a Property]) -> &'a Place {
     declared.or_else(|| key.first().map(|property| &property.place)).unwrap_or(&contract.window.place)
 }
 
-fn key_text(key: &[&Property], row: u32, rows: &RowMap<'_>) -> String {
+fn key_text(key: &[&Property], row: u32, rows: &Runs) -> String {
     let part = |property: &&Property| {
         if !may_be_shown(property) {
             return MASK.to_owned();

@@ -8,7 +8,7 @@ use arrow_schema::{DataType, SortOptions};
 use rayon::prelude::*;
 use windrow_core::{Error, Result};
 
-use crate::numbers::each_number;
+use crate::numbers::{each_number, number_bounds};
 
 /// A column of all chunks, and which way it sorts; nulls always come first.
 #[derive(Debug)]
@@ -60,20 +60,63 @@ impl Keys {
     }
 
     /// Sorts row numbers by key; equal keys stay in row order, whatever the number of threads.
-    pub(crate) fn sort(&self, rows: Vec<u32>) -> Vec<u32> {
-        let prefixes = match self {
-            Keys::Packed(prefixes) | Keys::Rows(prefixes, _) => prefixes,
-        };
-        let mut keyed: Vec<(u64, u32)> =
-            rows.into_iter().map(|row| (prefixes.get(row as usize).copied().unwrap_or(0), row)).collect();
+    pub(crate) fn sort(&self, rows: Vec<u32>) -> Sorted {
         match self {
-            Keys::Packed(_) => keyed.par_sort_unstable(),
-            Keys::Rows(_, rows) => keyed.par_sort_unstable_by(|a, b| {
-                a.0.cmp(&b.0).then_with(|| rows.row(a.1 as usize).cmp(&rows.row(b.1 as usize))).then(a.1.cmp(&b.1))
-            }),
+            Keys::Packed(keys) => sort_packed(keys, rows),
+            Keys::Rows(prefixes, keys) => {
+                let prefix = |row: u32| prefixes.get(row as usize).copied().unwrap_or(0);
+                let mut keyed: Vec<(u64, u32)> = rows.into_par_iter().map(|row| (prefix(row), row)).collect();
+                let whole = |row: u32| keys.row(row as usize);
+                keyed.par_sort_by(|a, b| a.0.cmp(&b.0).then_with(|| whole(a.1).cmp(&whole(b.1))).then(a.1.cmp(&b.1)));
+                let is_tie = |pair: &[(u64, u32)]| matches!(pair, [a, b] if a.0 == b.0 && whole(a.1) == whole(b.1));
+                let has_ties = keyed.par_windows(2).any(is_tie);
+                Sorted { rows: keyed.into_par_iter().map(|(_, row)| row).collect(), has_ties }
+            }
         }
-        keyed.into_iter().map(|(_, row)| row).collect()
     }
+}
+
+/// Rows in order, and whether any two of them have equal keys.
+#[derive(Debug)]
+pub(crate) struct Sorted {
+    pub(crate) rows: Vec<u32>,
+    pub(crate) has_ties: bool,
+}
+
+/// Sorts packed keys. Where key and row number fit into one word together, that word is all that moves. Runs that are in
+/// order already are merged and not sorted anew: the sort is a stable merge sort that looks for them.
+fn sort_packed(keys: &[u64], rows: Vec<u32>) -> Sorted {
+    let key = |row: u32| keys.get(row as usize).copied().unwrap_or(0);
+    let row_bits = usize::BITS - keys.len().leading_zeros();
+    let key_bits = u64::BITS - keys.par_iter().copied().reduce(|| 0, |a, b| a | b).leading_zeros();
+    if key_bits + row_bits <= u64::BITS {
+        let mut words: Vec<u64> = rows.into_par_iter().map(|row| (key(row) << row_bits) | u64::from(row)).collect();
+        words.par_sort();
+        let has_ties = words.par_windows(2).any(|pair| matches!(pair, [a, b] if a >> row_bits == b >> row_bits));
+        let row = |word: u64| u32::try_from(word & ((1 << row_bits) - 1)).unwrap_or(0);
+        return Sorted { rows: words.into_par_iter().map(row).collect(), has_ties };
+    }
+    let mut keyed: Vec<(u64, u32)> = rows.into_par_iter().map(|row| (key(row), row)).collect();
+    keyed.par_sort();
+    let has_ties = keyed.par_windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0));
+    Sorted { rows: keyed.into_par_iter().map(|(_, row)| row).collect(), has_ties }
+}
+
+/// How many bytes the keys of these columns and their sorting take, at most.
+pub(crate) fn estimate(columns: &[KeyColumn], rows: usize) -> u64 {
+    const NUMBER: usize = size_of::<u32>();
+    const WORD: usize = size_of::<u64>();
+    const PAIR: usize = size_of::<(u64, u32)>();
+    let held: usize = columns.iter().flat_map(|column| &column.chunks).map(|array| array.get_array_memory_size()).sum();
+    let bits = columns.iter().map(|column| range(column).map(|(_, bits)| bits)).sum::<Option<u32>>();
+    let row_bits = usize::BITS - rows.leading_zeros();
+    // Row numbers, keys, and what is sorted together with the room that merging takes.
+    let making = match bits {
+        Some(bits) if bits + row_bits <= u64::BITS => (NUMBER + WORD + 2 * WORD) * rows,
+        Some(bits) if bits <= u64::BITS => (NUMBER + WORD + 2 * PAIR) * rows,
+        _ => held + (NUMBER + 3 * WORD + 2 * PAIR) * rows,
+    };
+    (held + making) as u64
 }
 
 /// The first eight bytes, big-endian, filled up with zeros: it orders like the whole where it differs.
@@ -91,39 +134,44 @@ fn packed(columns: &[KeyColumn], rows: usize) -> Option<Vec<u64>> {
         return None;
     }
     let mut keys = vec![0_u64; rows];
-    for (column, (bounds, bits)) in columns.iter().zip(&ranges) {
-        // One column of 64 bits leaves nothing to shift.
-        keys.iter_mut().for_each(|key| *key = key.checked_shl(*bits).unwrap_or(0));
-        let Some((least, greatest)) = *bounds else { continue };
-        let mut rest = keys.as_mut_slice();
-        for array in &column.chunks {
-            let (part, after) = rest.split_at_mut_checked(array.len())?;
+    let mut parts: Vec<&mut [u64]> = Vec::new();
+    let mut rest = keys.as_mut_slice();
+    for array in columns.first().map_or(&[][..], |column| &column.chunks) {
+        let (part, after) = rest.split_at_mut_checked(array.len())?;
+        parts.push(part);
+        rest = after;
+    }
+    parts.into_par_iter().enumerate().for_each(|(chunk, part)| {
+        for (column, (bounds, bits)) in columns.iter().zip(&ranges) {
+            // One column of 64 bits leaves nothing to shift.
+            part.iter_mut().for_each(|key| *key = key.checked_shl(*bits).unwrap_or(0));
+            let (Some((least, greatest)), Some(array)) = (*bounds, column.chunks.get(chunk)) else { continue };
             each_number(array, |row, value| {
                 let code = if column.descending { greatest - value } else { value - least };
                 if let (Some(key), Ok(code)) = (part.get_mut(row), u64::try_from(code + 1)) {
                     *key |= code;
                 }
             });
-            rest = after;
         }
-    }
+    });
     Some(keys)
 }
 
 /// The least and greatest value and the bits that hold their distance plus one code for null.
 fn range(column: &KeyColumn) -> Option<(Option<(i128, i128)>, u32)> {
-    let mut bounds: Option<(i128, i128)> = None;
-    for array in &column.chunks {
-        let known = each_number(array, |_, value| {
-            bounds = Some(bounds.map_or((value, value), |(least, greatest)| (least.min(value), greatest.max(value))));
-        });
-        if !known && *array.data_type() != DataType::Null {
-            return None;
-        }
-    }
+    let of_chunk = |array: &ArrayRef| if *array.data_type() == DataType::Null { Some(None) } else { number_bounds(array) };
+    let of_chunks = column.chunks.par_iter().map(of_chunk).collect::<Option<Vec<_>>>()?;
+    let bounds = of_chunks.into_iter().fold(None, wider);
     let Some((least, greatest)) = bounds else { return Some((None, 0)) };
     let codes = u64::try_from(greatest.checked_sub(least)?.checked_add(1)?).ok()?;
     Some((bounds, u64::BITS - codes.leading_zeros()))
+}
+
+fn wider(a: Option<(i128, i128)>, b: Option<(i128, i128)>) -> Option<(i128, i128)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+        (one, other) => one.or(other),
+    }
 }
 
 #[cfg(test)]
@@ -146,7 +194,7 @@ mod tests {
         assert!(matches!(Keys::new(&[wide], 2).unwrap(), Keys::Rows(..)));
         let text = KeyColumn { chunks: vec![Arc::new(StringArray::from(vec!["a"]))], descending: false };
         assert!(matches!(Keys::new(&[text], 1).unwrap(), Keys::Rows(..)));
-        assert_eq!(Keys::new(&[], 3).unwrap().sort(vec![0, 1, 2]), [0, 1, 2], "no column: all equal");
+        assert_eq!(Keys::new(&[], 3).unwrap().sort(vec![0, 1, 2]).rows, [0, 1, 2], "no column: all equal");
     }
 
     proptest! {
@@ -162,12 +210,12 @@ mod tests {
                 (a.is_some(), a.map(|a| if down { -a } else { a }), b)
             };
             expected.sort_by_key(|row| rank(*row));
-            prop_assert_eq!(packed.sort((0..count).collect()), expected.clone());
+            prop_assert_eq!(packed.sort((0..count).collect()).rows, expected.clone());
             // A column nobody can pack, equal in every row, forces the row format.
             let constant: ArrayRef = Arc::new(StringArray::from(vec!["x"; values.len()]));
             let text = KeyColumn { chunks: vec![constant], descending: false };
             let rows = Keys::new(&[numbers(first, down), numbers(second, false), text], values.len()).unwrap();
-            prop_assert_eq!(rows.sort((0..count).collect()), expected);
+            prop_assert_eq!(rows.sort((0..count).collect()).rows, expected);
         }
     }
 }

@@ -7,18 +7,28 @@
 //! Nothing is rounded, cut or guessed: a value that does not fit is a violation, a type that does not fit is a mistake of the contract.
 
 mod cast;
+mod collect;
 mod conform;
 mod dedupe;
+mod gather;
 mod keys;
+mod memory;
 mod order;
+mod pile;
 mod project;
 mod rows;
+mod run;
+mod spill;
 mod total;
 mod window;
 
+pub use collect::{Collector, shape, shape_within};
 pub use conform::{Conformed, conform};
-pub use order::{Shaped, shape};
+pub use memory::Memory;
+pub use order::Shaped;
 pub use project::project;
+pub use rows::OrderedRows;
+pub(crate) use rows::{BATCH_ROWS, Group};
 pub use total::{in_total_order, is_sorted_totally};
 
 #[cfg(test)]

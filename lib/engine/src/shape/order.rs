@@ -1,77 +1,114 @@
 //! Dedupe and sort: the rows of a window in the order they are written.
 
-use std::sync::Arc;
-
-use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use windrow_core::contract::{DedupePolicy, SortKey};
 use windrow_core::{Contract, Error, Result, ViolationReport};
 
 use super::dedupe::{Dropped, find_duplicates, report};
-use super::keys::Keys;
-use super::rows::RowMap;
-use crate::chunk::Chunk;
-use crate::schema::file_schema;
+use super::keys::{self, Keys};
+use super::memory::Memory;
+use super::rows::{OrderedRows, Runs};
 
-/// The rows of a window as they are written.
+/// The rows of a window in their final order, and what was taken out for it.
 #[derive(Debug)]
 pub struct Shaped {
-    /// Sorted batches of about 64 Ki rows with exactly the file schema; empty when there is no row.
-    pub batches: Vec<RecordBatch>,
+    /// The rows.
+    pub rows: OrderedRows,
     /// The rows taken out for their key: `W0404` under the policy `fail`, `W0409` records otherwise; each is counted as rejected.
     pub duplicates: ViolationReport,
-    /// How many rows the batches have.
-    pub rows: u64,
 }
 
-/// Dedupes conformed chunks by primary key and sorts them.
-///
-/// A primary key without a dedupe rule is held to be unique (policy `fail`). Nulls sort first, ties keep file and line order, and
-/// without a sort order rows stay as they came: the result does not depend on the number of threads. Of duplicates under `fail` the
-/// first row stays, so that diverting the rest leaves a table with unique keys.
-///
-/// # Errors
-/// `Misconfigured` when a column of the key, the sort or the dedupe rule is not in the files; `Internal` for chunks that were not conformed.
-pub fn shape(contract: &Contract, chunks: Vec<Chunk>) -> Result<Shaped> {
-    let schema = Arc::new(file_schema(contract));
-    if chunks.iter().any(|chunk| chunk.batch.schema_ref().fields() != schema.fields()) {
-        return Err(Error::internal("chunks were not conformed to the contract").with("table", &contract.table));
-    }
-    let rows = RowMap::new(&chunks)?;
-    let (order, duplicates) = order_rows(contract, &rows)?;
-    let batches = rows.gather(&order, &schema)?;
-    Ok(Shaped { batches, duplicates, rows: order.len() as u64 })
+/// By which columns a contract's rows are compared, and how far one sort serves both the key and the order.
+#[derive(Debug)]
+pub(crate) struct Ordering<'a> {
+    contract: &'a Contract,
+    sort: Vec<SortKey>,
+    /// The key's columns as they are sorted by; empty without a key.
+    by_key: Vec<SortKey>,
+    has_key: bool,
+    /// The sort begins with the key's columns, in any order and direction.
+    is_one_sort: bool,
 }
 
-fn order_rows(contract: &Contract, rows: &RowMap<'_>) -> Result<(Vec<u32>, ViolationReport)> {
-    let sort = sort_keys(contract)?;
-    let key: Vec<&str> =
-        contract.primary_key().into_iter().filter(|property| !property.partitioned).map(|property| &*property.name).collect();
-    if contract.primary_key().is_empty() {
-        return Ok((sort_rows(&sort, rows, rows.all())?, ViolationReport::default()));
+impl<'a> Ordering<'a> {
+    /// # Errors
+    /// `Misconfigured` when a column of the sort is not declared.
+    pub(crate) fn new(contract: &'a Contract) -> Result<Self> {
+        let sort = sort_keys(contract)?;
+        let has_key = !contract.primary_key().is_empty();
+        let key: Vec<&str> =
+            contract.primary_key().into_iter().filter(|property| !property.partitioned).map(|property| &*property.name).collect();
+        let head = sort.get(..key.len()).unwrap_or_default();
+        let is_one_sort = !key.is_empty()
+            && head.len() == key.len()
+            && key.iter().all(|name| head.iter().any(|sorted| &*sorted.column == *name));
+        let by_key = match is_one_sort {
+            true => head.to_vec(),
+            false => key.iter().map(|name| SortKey { column: (*name).into(), descending: false }).collect(),
+        };
+        Ok(Ordering { contract, sort, by_key, has_key, is_one_sort })
     }
-    // Where the sort begins with the key's columns, in any order and direction, one sort serves both.
-    let head = sort.get(..key.len()).unwrap_or_default();
-    let one_sort =
-        !key.is_empty() && head.len() == key.len() && key.iter().all(|name| head.iter().any(|sorted| &*sorted.column == *name));
-    let by_key: Vec<SortKey> = match one_sort {
-        true => head.to_vec(),
-        false => key.iter().map(|name| SortKey { column: (*name).into(), descending: false }).collect(),
-    };
-    let keys = keys_of(&by_key, rows)?;
-    let sorted = keys.sort(rows.all());
-    let policy = contract.dedupe.as_ref().map_or(&DedupePolicy::Fail, |dedupe| &dedupe.policy);
-    let rank = match policy {
-        DedupePolicy::LastBy(column) => Some(Keys::new(&[rows.key_column(column, false)?], rows.len())?),
-        DedupePolicy::Fail | DedupePolicy::First => None,
-    };
-    let dropped = find_duplicates(&sorted, &keys, rank.as_ref());
-    let duplicates = report(contract, policy, &dropped, rows);
-    if one_sort {
-        return Ok((without(sorted, &dropped, rows.len()), duplicates));
+
+    /// The order in which the rows of a chunk stand among themselves.
+    pub(crate) fn of_chunk(&self) -> &[SortKey] {
+        if self.is_one_sort { &self.by_key } else { &self.sort }
     }
-    drop((keys, sorted));
-    let kept = without(rows.all(), &dropped, rows.len());
-    Ok((sort_rows(&sort, rows, kept)?, duplicates))
+
+    /// Which columns are looked at for keys.
+    pub(crate) fn key_columns(&self, schema: &Schema) -> Vec<bool> {
+        let rank = match self.policy() {
+            DedupePolicy::LastBy(column) => Some(&**column),
+            DedupePolicy::Fail | DedupePolicy::First => None,
+        };
+        let names: Vec<&str> = self.sort.iter().chain(&self.by_key).map(|key| &*key.column).chain(rank).collect();
+        schema.fields().iter().map(|field| names.contains(&field.name().as_str())).collect()
+    }
+
+    fn policy(&self) -> &'a DedupePolicy {
+        self.contract.dedupe.as_ref().map_or(&DedupePolicy::Fail, |dedupe| &dedupe.policy)
+    }
+
+    /// Dedupes and sorts all rows; `None` for rows that stay as they came.
+    ///
+    /// # Errors
+    /// `Misconfigured` for columns without an order, `OutOfMemory` when keys exceed the limit.
+    pub(crate) fn order(&self, rows: &Runs, memory: &Memory) -> Result<(Option<Vec<u32>>, ViolationReport)> {
+        if !self.has_key {
+            return Ok((self.sort_rows(rows, None, memory)?, ViolationReport::default()));
+        }
+        let keys = keys_of(&self.by_key, rows, memory)?;
+        let sorted = keys.sort(rows.all());
+        if !sorted.has_ties {
+            let order = if self.is_one_sort {
+                Some(sorted.rows)
+            } else {
+                drop((keys, sorted));
+                self.sort_rows(rows, None, memory)?
+            };
+            return Ok((order, ViolationReport::default()));
+        }
+        let policy = self.policy();
+        let rank = match policy {
+            DedupePolicy::LastBy(column) => Some(Keys::new(&[rows.key_column(column, false)?], rows.len())?),
+            DedupePolicy::Fail | DedupePolicy::First => None,
+        };
+        let dropped = find_duplicates(&sorted.rows, &keys, rank.as_ref(), rows);
+        let duplicates = report(self.contract, policy, &dropped, rows);
+        if self.is_one_sort {
+            return Ok((Some(without(sorted.rows, &dropped, rows.len())), duplicates));
+        }
+        drop((keys, sorted));
+        let kept = without(rows.all(), &dropped, rows.len());
+        Ok((self.sort_rows(rows, Some(kept), memory)?, duplicates))
+    }
+
+    fn sort_rows(&self, rows: &Runs, kept: Option<Vec<u32>>, memory: &Memory) -> Result<Option<Vec<u32>>> {
+        if self.sort.is_empty() {
+            return Ok(kept);
+        }
+        let keys = keys_of(&self.sort, rows, memory)?;
+        Ok(Some(keys.sort(kept.unwrap_or_else(|| rows.all())).rows))
+    }
 }
 
 /// The declared sort without the partition column, which is the same in every row.
@@ -84,13 +121,10 @@ fn sort_keys(contract: &Contract) -> Result<Vec<SortKey>> {
     Ok(contract.sort.iter().filter(|sort| Some(&sort.column) != partition).cloned().collect())
 }
 
-fn keys_of(sort: &[SortKey], rows: &RowMap<'_>) -> Result<Keys> {
+fn keys_of(sort: &[SortKey], rows: &Runs, memory: &Memory) -> Result<Keys> {
     let columns = sort.iter().map(|sort| rows.key_column(&sort.column, sort.descending)).collect::<Result<Vec<_>>>()?;
+    memory.require(keys::estimate(&columns, rows.len()), rows.len())?;
     Keys::new(&columns, rows.len())
-}
-
-fn sort_rows(sort: &[SortKey], rows: &RowMap<'_>, order: Vec<u32>) -> Result<Vec<u32>> {
-    if sort.is_empty() { Ok(order) } else { Ok(keys_of(sort, rows)?.sort(order)) }
 }
 
 fn without(mut order: Vec<u32>, dropped: &[Dropped], rows: usize) -> Vec<u32> {

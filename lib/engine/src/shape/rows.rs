@@ -1,134 +1,308 @@
-//! Rows of many chunks under one number each, in chunk order, and batches gathered from them in any order.
+//! The rows of a window in the order they are written, gathered column by column when they are needed.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::{ArrowError, SchemaRef};
-use arrow_select::interleave::interleave;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
 use windrow_core::{Error, Result};
 
+use super::gather::{Dictionary, Place, Source, gather};
 use super::keys::KeyColumn;
-use crate::chunk::Chunk;
+use super::run::Run;
+use crate::form;
 
-/// How many rows a gathered batch has at most: small enough for the cache, large enough for columns.
-const BATCH_ROWS: usize = 1 << 16;
+/// How many rows a gathered array has at most: small enough for the cache, large enough for columns.
+pub(crate) const BATCH_ROWS: usize = 1 << 16;
 
-/// The rows of a window, numbered across its chunks.
+/// How many rows share an entry of the table that finds a row's run.
+const STRIDE: usize = 1 << 10;
+
+/// The runs of a window, their rows numbered from the first to the last.
 #[derive(Debug)]
-pub(crate) struct RowMap<'a> {
-    chunks: &'a [Chunk],
-    /// The number of the first row of each chunk.
+pub(crate) struct Runs {
+    pub(crate) schema: SchemaRef,
+    pub(crate) runs: Vec<Run>,
+    /// The number of the first row of each run, and behind the last one the number of rows.
     starts: Vec<usize>,
-    rows: usize,
+    /// The run of every [`STRIDE`]th row.
+    strides: Vec<u32>,
 }
 
-impl<'a> RowMap<'a> {
-    /// Numbers the rows.
+impl Runs {
+    /// Numbers the rows of runs that stand in their order.
     ///
     /// # Errors
     /// `Misconfigured` beyond 2^32 rows: such a window wants a finer grain.
-    pub(crate) fn new(chunks: &'a [Chunk]) -> Result<Self> {
-        let mut rows = 0;
-        let mut starts = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
+    pub(crate) fn new(schema: SchemaRef, runs: Vec<Run>) -> Result<Self> {
+        let (mut rows, mut starts, mut strides) = (0, Vec::with_capacity(runs.len() + 1), Vec::new());
+        for (number, run) in (0u32..).zip(&runs) {
             starts.push(rows);
-            rows += chunk.batch.num_rows();
+            rows += run.rows;
+            while strides.len() * STRIDE < rows {
+                strides.push(number);
+            }
         }
+        starts.push(rows);
         if u32::try_from(rows).is_err() {
             let error = Error::misconfigured("more than 4,294,967,295 rows in one window").with("rows", rows);
             return Err(error.help("declare a finer window: hours instead of days"));
         }
-        Ok(RowMap { chunks, starts, rows })
+        Ok(Runs { schema, runs, starts, strides })
     }
 
     /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
-        self.rows
+        self.starts.last().copied().unwrap_or(0)
     }
 
     /// All row numbers in order.
     pub(crate) fn all(&self) -> Vec<u32> {
-        (0..u32::try_from(self.rows).unwrap_or(u32::MAX)).collect()
+        (0..u32::try_from(self.len()).unwrap_or(u32::MAX)).collect()
     }
 
-    fn locate(&self, row: u32) -> (usize, usize) {
-        let row = row as usize;
-        let chunk = self.starts.partition_point(|start| *start <= row).saturating_sub(1);
-        (chunk, row - self.starts.get(chunk).copied().unwrap_or(0))
+    #[inline]
+    pub(crate) fn place(&self, row: u32) -> Place {
+        let mut run = self.strides.get(row as usize / STRIDE).copied().unwrap_or(0);
+        while self.starts.get(run as usize + 1).is_some_and(|start| *start <= row as usize) {
+            run += 1;
+        }
+        let start = self.starts.get(run as usize).copied().unwrap_or(0);
+        Place { run, row: u32::try_from(row as usize - start).unwrap_or(0) }
+    }
+
+    /// A number by which rows compare in the order of files and lines.
+    pub(crate) fn original(&self, row: u32) -> usize {
+        let place = self.place(row);
+        let start = self.starts.get(place.run as usize).copied().unwrap_or(0);
+        start + self.runs.get(place.run as usize).map_or(0, |run| run.original(place.row as usize))
     }
 
     /// The file and line a row came from.
     pub(crate) fn origin(&self, row: u32) -> (Arc<str>, u64) {
-        let (chunk, inner) = self.locate(row);
-        let origin = self.chunks.get(chunk).map(|chunk| &chunk.origin);
-        origin.map_or_else(|| ("".into(), 0), |origin| (origin.file().clone(), origin.line(inner)))
+        let place = self.place(row);
+        let run = self.runs.get(place.run as usize);
+        run.map_or_else(|| ("".into(), 0), |run| (run.origin.file().clone(), run.line(place.row as usize)))
     }
 
-    /// Looks at one value.
+    /// Looks at one value of a key's column.
     pub(crate) fn value<T>(&self, row: u32, column: &str, look: impl Fn(&dyn Array, usize) -> Option<T>) -> Option<T> {
-        let (chunk, inner) = self.locate(row);
-        look(self.chunks.get(chunk)?.batch.column_by_name(column)?, inner)
+        let place = self.place(row);
+        let column = self.schema.index_of(column).ok()?;
+        look(self.runs.get(place.run as usize)?.key(column)?, place.row as usize)
     }
 
-    /// A column of all chunks as part of a key.
+    /// A column of all runs as part of a key.
     ///
     /// # Errors
-    /// `Misconfigured` when a chunk lacks it.
+    /// `Misconfigured` when the table lacks it.
     pub(crate) fn key_column(&self, name: &str, descending: bool) -> Result<KeyColumn> {
         let missing = || Error::misconfigured(format!("column `{name}` of the key, sort or dedupe rule is not in the table"));
-        let chunks = self.chunks.iter().map(|chunk| chunk.batch.column_by_name(name).cloned().ok_or_else(missing));
+        let column = self.schema.index_of(name).map_err(|_| missing())?;
+        let chunks = self.runs.iter().map(|run| run.key(column).cloned().ok_or_else(missing));
         Ok(KeyColumn { chunks: chunks.collect::<Result<_>>()?, descending })
-    }
-
-    /// Gathers rows in the given order into batches of about 64 Ki rows; fewer where their texts would exceed 2 GiB.
-    ///
-    /// # Errors
-    /// `Internal` when a type cannot be gathered.
-    pub(crate) fn gather(&self, order: &[u32], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-        let failed = |error| Error::internal("cannot gather rows").caused_by(error);
-        let gathered = order.par_chunks(BATCH_ROWS).map(|rows| self.gather_rows(rows, schema).map_err(failed));
-        Ok(gathered.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-    }
-
-    fn gather_rows(&self, rows: &[u32], schema: &SchemaRef) -> Result<Vec<RecordBatch>, ArrowError> {
-        match self.gather_batch(rows, schema) {
-            Err(ArrowError::OffsetOverflowError(_)) if rows.len() > 1 => {
-                let (first, second) = rows.split_at(rows.len() / 2);
-                let mut batches = self.gather_rows(first, schema)?;
-                batches.extend(self.gather_rows(second, schema)?);
-                Ok(batches)
-            }
-            one => Ok(vec![one?]),
-        }
-    }
-
-    fn gather_batch(&self, rows: &[u32], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-        let places: Vec<(usize, usize)> = rows.iter().map(|row| self.locate(*row)).collect();
-        let column = |index: usize| -> Result<ArrayRef, ArrowError> {
-            let arrays: Vec<&dyn Array> = self.chunks.iter().map(|chunk| chunk.batch.column(index).as_ref()).collect();
-            interleave(&arrays, &places)
-        };
-        let columns = (0..schema.fields().len()).map(column).collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        RecordBatch::try_new_with_options(schema.clone(), columns, &options)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chunk::Origin;
-    use arrow_array::StringArray;
+/// The rows of a window as they are written.
+#[derive(Debug)]
+pub struct OrderedRows {
+    runs: Runs,
+    /// Row numbers in order; `None` when rows stay as they came.
+    order: Option<Vec<u32>>,
+    dictionaries: Vec<Option<Dictionary>>,
+}
 
-    #[test]
-    #[ignore = "allocates 2.5 GiB; a step of its own in tests/run.sh"]
-    fn texts_beyond_two_gibibytes_are_split_over_batches() {
-        let text = "x".repeat(64 << 20);
-        let array: ArrayRef = Arc::new(StringArray::from(vec![text.as_str()]));
-        let batch = RecordBatch::try_from_iter_with_nullable([("t", array, true)]).unwrap();
-        let chunks = [Chunk { batch: batch.clone(), origin: Origin::new("f".into(), 1) }];
-        let gathered = RowMap::new(&chunks).unwrap().gather(&[0; 40], &batch.schema()).unwrap();
-        assert_eq!(gathered.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [20, 20]);
+impl OrderedRows {
+    pub(crate) fn new(runs: Runs, order: Option<Vec<u32>>) -> Self {
+        let dictionary = |column: usize| -> Option<Dictionary> {
+            let of_runs: Vec<_> = runs.runs.iter().map(|run| run.dictionary(column)).collect();
+            if of_runs.is_empty() { None } else { Dictionary::join(&of_runs) }
+        };
+        let dictionaries = (0..runs.schema.fields().len()).into_par_iter().map(dictionary).collect();
+        OrderedRows { runs, order, dictionaries }
     }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.order.as_ref().map_or(self.runs.len(), Vec::len)
+    }
+
+    /// Tells whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The schema of the rows in their plain forms.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.runs.schema
+    }
+
+    /// The length in bytes of the longest text of a column.
+    pub(crate) fn longest_text(&self, column: usize) -> usize {
+        self.runs.runs.iter().filter_map(|run| run.longest.get(column)).max().copied().unwrap_or(0)
+    }
+
+    /// Finds the rows of some ranges, so that their columns can be gathered.
+    pub(crate) fn group(&self, ranges: &[Range<usize>]) -> Group<'_> {
+        let mut places = Vec::with_capacity(ranges.iter().map(ExactSizeIterator::len).sum());
+        for range in ranges {
+            let number = |row: usize| u32::try_from(row).unwrap_or(u32::MAX);
+            match &self.order {
+                Some(order) => {
+                    let rows = order.get(range.clone()).unwrap_or_default();
+                    places.par_extend(rows.par_iter().map(|row| self.runs.place(*row)));
+                }
+                None => places.extend(range.clone().map(|row| self.runs.place(number(row)))),
+            }
+        }
+        let spans = self.spans(&places);
+        Group { rows: self, places, spans }
+    }
+
+    /// The part of each run that places lie in; empty when nothing is on disk.
+    fn spans(&self, places: &[Place]) -> Vec<Option<Range<usize>>> {
+        if !self.runs.runs.iter().any(Run::is_spilled) {
+            return Vec::new();
+        }
+        let mut spans: Vec<Option<Range<usize>>> = vec![None; self.runs.runs.len()];
+        for place in places {
+            let row = place.row as usize;
+            if let Some(span) = spans.get_mut(place.run as usize) {
+                let (start, end) = span.as_ref().map_or((row, row + 1), |span| (span.start.min(row), span.end.max(row + 1)));
+                *span = Some(start..end);
+            }
+        }
+        spans
+    }
+
+    /// All rows as plain batches of at most 64 Ki rows.
+    ///
+    /// # Errors
+    /// `Internal` when a type cannot be gathered.
+    pub fn batches(&self) -> Result<Vec<RecordBatch>> {
+        let starts: Vec<usize> = (0..self.len()).step_by(BATCH_ROWS).collect();
+        let batches = starts.into_par_iter().map(|start| {
+            let rows = start..self.len().min(start + BATCH_ROWS);
+            let group = self.group(std::slice::from_ref(&rows));
+            group.batches()
+        });
+        Ok(batches.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+}
+
+/// Some rows of a window, ready to be gathered column by column.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    rows: &'a OrderedRows,
+    places: Vec<Place>,
+    spans: Vec<Option<Range<usize>>>,
+}
+
+impl Group<'_> {
+    /// How many rows there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Gathers a column in arrays of at most 64 Ki rows, in the form the runs have it in.
+    ///
+    /// # Errors
+    /// `Internal` when a type cannot be gathered, and what `see` answers.
+    pub(crate) fn column(&self, column: usize, see: &mut dyn FnMut(ArrayRef) -> Result<()>) -> Result<()> {
+        let runs = &self.rows.runs.runs;
+        let source = |(number, run): (usize, &Run)| run.source(column, self.spans.get(number).cloned().flatten());
+        let mut sources: Vec<Source> = runs.iter().enumerate().map(source).collect::<Result<_>>()?;
+        let dictionary = self.rows.dictionaries.get(column).and_then(Option::as_ref);
+        if dictionary.is_none() {
+            unite_forms(&mut sources)?;
+        }
+        self.places.chunks(BATCH_ROWS).try_for_each(|places| gather(&sources, dictionary, places, see))
+    }
+
+    fn batches(&self) -> Result<Vec<RecordBatch>> {
+        let schema = &self.rows.runs.schema;
+        let mut columns: Vec<Vec<ArrayRef>> = Vec::with_capacity(schema.fields().len());
+        for column in 0..schema.fields().len() {
+            let mut arrays = Vec::new();
+            self.column(column, &mut |array| {
+                arrays.push(form::plain(&array)?);
+                Ok(())
+            })?;
+            columns.push(arrays);
+        }
+        if columns.iter().all(|arrays| arrays.len() == 1) {
+            let arrays = columns.into_iter().flatten().collect();
+            return Ok(vec![batch(schema, arrays, self.len())?]);
+        }
+        self.halves(&columns)
+    }
+
+    /// Texts that had to be split: all columns are cut where any of them is.
+    fn halves(&self, columns: &[Vec<ArrayRef>]) -> Result<Vec<RecordBatch>> {
+        let schema = &self.rows.runs.schema;
+        let ends = |arrays: &Vec<ArrayRef>| -> Vec<usize> {
+            arrays
+                .iter()
+                .scan(0, |end, array| {
+                    *end += array.len();
+                    Some(*end)
+                })
+                .collect()
+        };
+        let mut cuts: Vec<usize> = columns.iter().flat_map(ends).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut start = 0;
+        let mut batches = Vec::with_capacity(cuts.len());
+        for end in cuts {
+            let arrays = columns.iter().filter_map(|arrays| part(arrays, start..end)).collect();
+            batches.push(batch(schema, arrays, end - start)?);
+            start = end;
+        }
+        Ok(batches)
+    }
+}
+
+/// The rows of a range that lies within one of these arrays.
+fn part(arrays: &[ArrayRef], rows: Range<usize>) -> Option<ArrayRef> {
+    let mut before = 0;
+    for array in arrays {
+        if rows.start < before + array.len() {
+            return Some(array.slice(rows.start - before, rows.len()));
+        }
+        before += array.len();
+    }
+    None
+}
+
+fn batch(schema: &SchemaRef, arrays: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(schema.clone(), arrays, &options)
+        .map_err(|error| Error::internal("gathered columns do not fit the contract").caused_by(error))
+}
+
+/// Brings the runs of a column to one form: decimals of mixed width become plain.
+fn unite_forms(sources: &mut [Source]) -> Result<()> {
+    let is_decimal = |source: &Source| matches!(source.array.data_type(), DataType::Decimal64(..) | DataType::Decimal128(..));
+    let first = sources.first().map(|source| source.array.data_type().clone());
+    if sources.iter().all(|source| Some(source.array.data_type()) == first.as_ref() || !is_decimal(source)) {
+        return Ok(());
+    }
+    for source in sources {
+        source.array = form::plain(&source.array)?;
+    }
+    Ok(())
+}
+
+/// The schema of a batch whose columns may be in compact forms.
+pub(crate) fn schema_of(declared: &Schema, columns: &[ArrayRef]) -> SchemaRef {
+    let field = |(field, column): (&Arc<Field>, &ArrayRef)| {
+        if field.data_type() == column.data_type() {
+            return field.clone();
+        }
+        Arc::new(field.as_ref().clone().with_data_type(column.data_type().clone()))
+    };
+    Arc::new(Schema::new(declared.fields().iter().zip(columns).map(field).collect::<Vec<_>>()))
 }

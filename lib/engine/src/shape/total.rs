@@ -47,7 +47,7 @@ pub fn in_total_order(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     let places = Places::new(batches);
     let first = KeyColumn { chunks: batches.iter().map(|batch| batch.column(0).clone()).collect(), descending: false };
     let keys = Keys::new(&[first], rows)?;
-    let mut order = keys.sort((0..count).collect());
+    let mut order = keys.sort((0..count).collect()).rows;
     settle_ties(&mut order, &keys, &places).map_err(failed)?;
     drop(keys);
     order.par_chunks(BATCH_ROWS).map(|rows| places.gather(rows).map_err(failed)).collect()

@@ -1,7 +1,7 @@
 //! The one Parquet writer: sorted batches become files of about the target size, with equal bytes for equal rows.
 //!
 //! ```text
-//! batches ─▶ properties (dictionary or not, from a sample) ─▶ split (from a sample's size) ─▶ encode columns in parallel ─▶ sink
+//! rows ─▶ properties (dictionary or not, from a sample) ─▶ split (from a sample's size) ─▶ gather and encode columns in parallel ─▶ store
 //! ```
 //!
 //! Invariant: bytes depend on rows and contract only, never on threads, time, host or version, so that a replay proves itself by hash.
@@ -9,11 +9,10 @@
 mod encode;
 mod parts;
 mod properties;
-mod sample;
 mod stats;
 mod verify;
 
-pub use parts::{EncodedPart, PartSummary, write_parts, write_single};
+pub use parts::{PartStore, PartSummary, write_parts, write_single};
 pub use stats::ColumnStats;
 pub use verify::{read_parquet_batches, verify_part};
 

@@ -1,151 +1,145 @@
 //! A window's rows as files of about the target size.
 
+use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use parquet::file::properties::WriterProperties;
 use rayon::prelude::*;
-use windrow_core::canonical::sha256_hex;
 use windrow_core::contract::Output;
 use windrow_core::{Contract, Error, Result};
 
-use super::encode::encode;
-use super::properties::properties;
-use super::sample::{count_rows, sample, slice};
-use super::stats::{ColumnStats, column_stats};
+use super::encode::{Bounds, Encoding, encode_batches};
+use super::properties::{Facts, properties};
+use super::stats::ColumnStats;
 use crate::schema::file_schema;
+use crate::shape::{BATCH_ROWS, OrderedRows};
+use crate::text::may_be_shown;
 
-/// How many rows are encoded to learn how large a row becomes.
-const SAMPLE_ROWS: usize = 1 << 17;
+/// How many rows are encoded to learn how large a row becomes, and looked at to choose encodings.
+const SAMPLE_ROWS: usize = BATCH_ROWS;
 
-/// One encoded Parquet file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodedPart {
-    /// Its number in the window, from 0, in row order.
-    pub index: u32,
-    /// The file.
-    pub bytes: Bytes,
-    /// The file's SHA-256, hex.
-    pub sha256: String,
-    /// How many rows it has.
-    pub rows: u64,
-    /// What is known about its columns, in file order.
-    pub stats: Vec<ColumnStats>,
-}
-
-/// What stays of an encoded file once its bytes are stored.
+/// What is known about a written file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartSummary {
     /// Its number in the window, from 0, in row order.
     pub index: u32,
-    /// The size in bytes.
-    pub size: u64,
-    /// The file's SHA-256, hex.
-    pub sha256: String,
     /// How many rows it has.
     pub rows: u64,
     /// What is known about its columns, in file order.
     pub stats: Vec<ColumnStats>,
 }
 
-impl EncodedPart {
-    fn summary(&self) -> PartSummary {
-        let EncodedPart { index, bytes, sha256, rows, stats } = self;
-        PartSummary { index: *index, size: bytes.len() as u64, sha256: sha256.clone(), rows: *rows, stats: stats.clone() }
-    }
+/// Where the files of a window go; called from several threads, at most as many at once as there are threads.
+pub trait PartStore: Sync {
+    /// A file that is being written.
+    type File: Write + Send;
+
+    /// Opens a file of about this size.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn begin(&self, expected_bytes: usize) -> Result<Self::File>;
+
+    /// Takes a complete file.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn finish(&self, file: Self::File, part: &PartSummary) -> Result<()>;
 }
 
-/// Encodes a window's batches (sorted, of exactly the contract's file schema) and hands each file to `sink`, in any order and from
-/// several threads, at most as many at once as there are threads. No rows give one valid file of no rows.
+/// Encodes a window's rows and gives each file to `store`, while it is encoded. No rows give one valid file of no rows.
 ///
-/// Equal batches and contract give equal bytes, whatever the number of threads. Pages end where batches end, so equal rows need equal
-/// batches, which [`shape`](crate::shape::shape) sees to.
+/// Equal rows and contract give equal bytes, whatever the number of threads, the form of the columns or the memory limit.
 ///
 /// # Errors
-/// What `sink` answers; `Misconfigured` for a bad compression level; `Internal` when batches do not have the file schema.
-pub fn write_parts(
-    contract: &Contract,
-    batches: &[RecordBatch],
-    sink: &(dyn Fn(EncodedPart) -> Result<()> + Sync),
-) -> Result<Vec<PartSummary>> {
+/// What `store` answers; `Misconfigured` for a bad compression level.
+pub fn write_parts(contract: &Contract, rows: &OrderedRows, store: &impl PartStore) -> Result<Vec<PartSummary>> {
     let schema = Arc::new(file_schema(contract));
-    if batches.iter().any(|batch| batch.schema_ref().fields() != schema.fields()) {
-        return Err(Error::internal("batches do not have the contract's file schema").with("table", &contract.table));
-    }
-    let properties = properties(&schema, &contract.output, &contract.sort, batches)?;
-    let writer = Writer {
-        contract,
-        schema,
-        properties,
+    let sampled = rows.group(&sample(rows.len()));
+    let facts = Facts::of(&sampled, rows, &schema)?;
+    let encoding = Encoding {
+        properties: properties(&schema, &contract.output, &contract.sort, &facts)?,
         row_group_rows: usize::try_from(contract.output.row_group_rows).unwrap_or(usize::MAX),
+        is_shown: contract.file_properties().map(may_be_shown).collect(),
+        schema,
     };
-    let rows = count_rows(batches);
-    let sampled = sample(batches, SAMPLE_ROWS);
-    let encoded = writer.encode(&sampled)?;
-    let count = part_count(encoded.len(), count_rows(&sampled), rows, contract.output.target_file_bytes);
-    if count == 1 && rows <= SAMPLE_ROWS {
-        return Ok(vec![writer.finish(0, encoded, batches, sink)?]);
+    let sampled_rows = sampled.len();
+    let (encoded, bounds) = encoding.encode_groups((sampled_rows > 0).then_some(sampled).into_iter(), Vec::new())?;
+    let estimate = encoded.len() as u128 * rows.len() as u128 / sampled_rows.max(1) as u128;
+    let count = part_count(estimate, rows.len(), contract.output.target_file_bytes);
+    let expected_bytes = usize::try_from(estimate / count as u128).unwrap_or(0);
+    let writer = Writer { contract, rows, expected_bytes, store, encoding };
+    if count == 1 && rows.len() <= sampled_rows.min(writer.encoding.row_group_rows) {
+        return Ok(vec![writer.keep(&encoded, bounds)?]);
     }
-    drop((encoded, sampled));
-    writer.write_all(batches, rows, count, sink)
+    drop(encoded);
+    writer.write(count)
+}
+
+/// Up to [`SAMPLE_ROWS`] rows in evenly spaced ranges; all of them when there are no more.
+fn sample(rows: usize) -> Vec<Range<usize>> {
+    const RANGES: usize = 16;
+    if rows <= SAMPLE_ROWS {
+        return std::iter::once(0..rows).collect();
+    }
+    let length = SAMPLE_ROWS / RANGES;
+    let gap = (rows - length) / (RANGES - 1);
+    (0..RANGES).map(|index| index * gap..index * gap + length).collect()
 }
 
 /// How many files: each may exceed the target by a quarter, because one file of 150 MiB is better than two of 75.
-fn part_count(sample_bytes: usize, sample_rows: usize, rows: usize, target_file_bytes: u64) -> usize {
-    let estimate = (sample_bytes as u128 * rows as u128) / (sample_rows.max(1) as u128);
+fn part_count(estimate: u128, rows: usize, target_file_bytes: u64) -> usize {
     let greatest = u128::from(target_file_bytes.max(1)).saturating_mul(5) / 4;
     usize::try_from(estimate.div_ceil(greatest.max(1))).unwrap_or(usize::MAX).clamp(1, rows.max(1))
 }
 
-struct Writer<'a> {
+struct Writer<'a, S> {
     contract: &'a Contract,
-    schema: SchemaRef,
-    properties: WriterProperties,
-    row_group_rows: usize,
+    encoding: Encoding,
+    rows: &'a OrderedRows,
+    expected_bytes: usize,
+    store: &'a S,
 }
 
-impl Writer<'_> {
-    fn encode(&self, batches: &[RecordBatch]) -> Result<Bytes> {
-        encode(&self.schema, self.properties.clone(), self.row_group_rows, batches)
-    }
-
-    fn write_all(
-        &self,
-        batches: &[RecordBatch],
-        rows: usize,
-        count: usize,
-        sink: &(dyn Fn(EncodedPart) -> Result<()> + Sync),
-    ) -> Result<Vec<PartSummary>> {
+impl<S: PartStore> Writer<'_, S> {
+    fn write(&self, count: usize) -> Result<Vec<PartSummary>> {
+        let rows = self.rows.len();
         let bound = |index: usize| usize::try_from(rows as u128 * index as u128 / count as u128).unwrap_or(rows);
         let indices: Vec<usize> = (0..count).collect();
         let mut summaries = Vec::with_capacity(count);
-        // In groups, so that no more files than threads are held in memory: columns inside a file run in parallel as well.
+        // In groups, so that no more files than threads are in work: columns inside a file run in parallel as well.
         for group in indices.chunks(rayon::current_num_threads().max(1)) {
-            let write = |index: &usize| {
-                let part = slice(batches, bound(*index), bound(index + 1) - bound(*index));
-                self.finish(*index, self.encode(&part)?, &part, sink)
-            };
+            let write = |index: &usize| self.part(*index, bound(*index)..bound(index + 1));
             summaries.extend(group.par_iter().map(write).collect::<Result<Vec<_>>>()?);
         }
         Ok(summaries)
     }
 
-    fn finish(
-        &self,
-        index: usize,
-        bytes: Bytes,
-        batches: &[RecordBatch],
-        sink: &(dyn Fn(EncodedPart) -> Result<()> + Sync),
-    ) -> Result<PartSummary> {
+    fn part(&self, index: usize, range: Range<usize>) -> Result<PartSummary> {
         let index =
             u32::try_from(index).map_err(|error| Error::misconfigured("targetFileBytes is far too small").caused_by(error))?;
-        let stats = column_stats(self.contract, batches);
-        let part = EncodedPart { index, sha256: sha256_hex(&bytes), rows: count_rows(batches) as u64, stats, bytes };
-        let summary = part.summary();
-        sink(part)?;
-        Ok(summary)
+        let rows = range.len() as u64;
+        let (file, bounds) = self.encoding.encode(self.rows, range, self.store.begin(self.expected_bytes)?)?;
+        let part = PartSummary { index, rows, stats: self.stats(bounds) };
+        self.store.finish(file, &part)?;
+        Ok(part)
+    }
+
+    /// The sample is all there is: its bytes are the file.
+    fn keep(&self, encoded: &[u8], bounds: Bounds) -> Result<PartSummary> {
+        let part = PartSummary { index: 0, rows: self.rows.len() as u64, stats: self.stats(bounds) };
+        let mut file = self.store.begin(encoded.len())?;
+        file.write_all(encoded).map_err(crate::read::store_error)?;
+        self.store.finish(file, &part)?;
+        Ok(part)
+    }
+
+    fn stats(&self, bounds: Bounds) -> Vec<ColumnStats> {
+        let properties = self.contract.file_properties();
+        properties.zip(bounds).map(|(property, bounds)| bounds.into_stats(property)).collect()
     }
 }
 
@@ -154,7 +148,6 @@ impl Writer<'_> {
 /// # Errors
 /// `Internal` when the batches do not have the schema.
 pub fn write_single(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Bytes> {
-    let output = Output::default();
-    let properties = properties(schema, &output, &[], batches)?;
-    encode(schema, properties, usize::try_from(output.row_group_rows).unwrap_or(usize::MAX), batches)
+    let properties = properties(schema, &Output::default(), &[], &Facts::of_batches(schema, batches))?;
+    encode_batches(schema, properties, batches)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_row::{Row, RowConverter, SortField};
 use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
@@ -11,18 +11,17 @@ use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+use rayon::prelude::*;
 use windrow_core::contract::{Output, SortKey};
 use windrow_core::{Error, Result};
 
 use super::encode::leaves;
-use super::sample::sample;
+use crate::numbers::each_number;
+use crate::shape::{Group, OrderedRows};
 
 /// Names the writer in every file. It changes only together with the bytes the writer produces, never with a release, and has the
 /// form `name version number`, because parquet-mr warns about any other on each file it opens.
-const CREATED_BY: &str = "windrow version 1";
-
-/// How many rows decide about dictionaries.
-const SAMPLE_ROWS: usize = 1 << 16;
+const CREATED_BY: &str = "windrow version 2";
 
 /// Below this many values a dictionary costs nothing worth deciding about.
 const FEW_VALUES: usize = 1 << 10;
@@ -34,12 +33,7 @@ const MAX_STATISTICS_BYTES: usize = 1 << 10;
 ///
 /// # Errors
 /// `Misconfigured` for a compression level zstd does not have.
-pub(crate) fn properties(
-    schema: &SchemaRef,
-    output: &Output,
-    sort: &[SortKey],
-    batches: &[RecordBatch],
-) -> Result<WriterProperties> {
+pub(crate) fn properties(schema: &SchemaRef, output: &Output, sort: &[SortKey], facts: &Facts) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(i32::from(output.zstd_level))
         .map_err(|error| Error::misconfigured(format!("no zstd level {}", output.zstd_level)).caused_by(error))?;
     let parquet =
@@ -50,13 +44,12 @@ pub(crate) fn properties(
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_statistics_truncate_length(None)
         .set_sorting_columns(sorting_columns(schema, &parquet, sort));
-    let sampled = sample(batches, SAMPLE_ROWS);
     for (index, field) in schema.fields().iter().enumerate() {
         let path = ColumnPath::new(vec![field.name().clone()]);
-        if has_long_text(batches, index) {
+        if facts.has_long_text.get(index) == Some(&true) {
             builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
         }
-        if field.data_type().is_nested() || !is_mostly_distinct(&sampled, index) {
+        if field.data_type().is_nested() || facts.is_mostly_distinct.get(index) != Some(&true) {
             continue;
         }
         builder = builder.set_column_dictionary_enabled(path.clone(), false);
@@ -72,27 +65,100 @@ fn packs_by_difference(data_type: &DataType) -> bool {
     data_type.is_integer() || matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
 }
 
-fn has_long_text(batches: &[RecordBatch], index: usize) -> bool {
-    let is_long = |array: &dyn Array| {
-        let text = array.as_string_opt::<i32>();
-        text.is_some_and(|text| text.iter().flatten().any(|value| value.len() > MAX_STATISTICS_BYTES))
-    };
-    batches.iter().any(|batch| is_long(batch.column(index)))
+/// What a window's columns are like, as far as it decides about their encoding.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// More than half of the sampled values are different ones.
+    is_mostly_distinct: Vec<bool>,
+    /// Any row has a text beyond [`MAX_STATISTICS_BYTES`].
+    has_long_text: Vec<bool>,
 }
 
-fn is_mostly_distinct(sampled: &[RecordBatch], index: usize) -> bool {
-    let Some(data_type) = sampled.first().map(|batch| batch.column(index).data_type().clone()) else { return false };
-    let Ok(converter) = RowConverter::new(vec![SortField::new(data_type)]) else { return false };
-    let mut rows = converter.empty_rows(0, 0);
-    for batch in sampled {
-        if converter.append(&mut rows, &[batch.column(index).clone()]).is_err() {
-            return false;
+impl Facts {
+    /// Looks at a sample for what is likely, and at all rows for what must hold.
+    ///
+    /// # Errors
+    /// `Internal` when a type cannot be gathered.
+    pub(crate) fn of(sampled: &Group<'_>, rows: &OrderedRows, schema: &SchemaRef) -> Result<Self> {
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let distinct = |column: &usize| -> Result<bool> {
+            let mut arrays = Vec::new();
+            sampled.column(*column, &mut |array| {
+                arrays.push(array);
+                Ok(())
+            })?;
+            Ok(is_mostly_distinct(&arrays))
+        };
+        Ok(Facts {
+            is_mostly_distinct: columns.par_iter().map(distinct).collect::<Result<_>>()?,
+            has_long_text: columns.iter().map(|column| rows.longest_text(*column) > MAX_STATISTICS_BYTES).collect(),
+        })
+    }
+
+    /// The same of plain batches, without a sample.
+    pub(crate) fn of_batches(schema: &SchemaRef, batches: &[RecordBatch]) -> Self {
+        let arrays = |column: usize| -> Vec<ArrayRef> { batches.iter().map(|batch| batch.column(column).clone()).collect() };
+        let is_long = |array: &ArrayRef| {
+            let text = array.as_string_opt::<i32>();
+            text.is_some_and(|text| text.iter().flatten().any(|value| value.len() > MAX_STATISTICS_BYTES))
+        };
+        let columns = 0..schema.fields().len();
+        Facts {
+            is_mostly_distinct: columns.clone().map(|column| is_mostly_distinct(&arrays(column))).collect(),
+            has_long_text: columns.map(|column| arrays(column).iter().any(is_long)).collect(),
         }
     }
-    let nulls: usize = sampled.iter().map(|batch| batch.column(index).null_count()).sum();
-    let values = rows.num_rows() - nulls;
+}
+
+fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
+    let values: usize = arrays.iter().map(|array| array.len() - array.null_count()).sum();
+    if values < FEW_VALUES {
+        return false;
+    }
+    let distinct = match arrays.first().map(|array| array.data_type()) {
+        Some(DataType::Dictionary(..)) => distinct_keys(arrays),
+        Some(DataType::Utf8) => {
+            let texts = arrays.iter().filter_map(|array| array.as_string_opt::<i32>());
+            texts.flat_map(|texts| texts.iter().flatten()).collect::<HashSet<&str>>().len()
+        }
+        _ => distinct_numbers(arrays).or_else(|| distinct_rows(arrays)).unwrap_or(0),
+    };
+    distinct > values / 2
+}
+
+/// How many values of their common dictionary the rows use.
+fn distinct_keys(arrays: &[ArrayRef]) -> usize {
+    let dictionaries = arrays.iter().filter_map(|array| array.as_any_dictionary_opt());
+    let mut used: HashSet<usize> = HashSet::new();
+    for dictionary in dictionaries {
+        let keys = dictionary.normalized_keys();
+        used.extend(keys.into_iter().enumerate().filter(|(row, _)| dictionary.keys().is_valid(*row)).map(|(_, key)| key));
+    }
+    used.len()
+}
+
+fn distinct_numbers(arrays: &[ArrayRef]) -> Option<usize> {
+    let mut numbers: Vec<i128> = Vec::new();
+    for array in arrays {
+        if !each_number(array, |_, value| numbers.push(value)) {
+            return None;
+        }
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Some(numbers.len())
+}
+
+fn distinct_rows(arrays: &[ArrayRef]) -> Option<usize> {
+    let data_type = arrays.first()?.data_type().clone();
+    let converter = RowConverter::new(vec![SortField::new(data_type)]).ok()?;
+    let mut rows = converter.empty_rows(0, 0);
+    for array in arrays {
+        converter.append(&mut rows, std::slice::from_ref(array)).ok()?;
+    }
+    let nulls: usize = arrays.iter().map(|array| array.null_count()).sum();
     let distinct = rows.iter().collect::<HashSet<Row<'_>>>().len();
-    values >= FEW_VALUES && distinct > values / 2
+    Some(distinct - usize::from(nulls > 0 && distinct > 0))
 }
 
 /// Texts inside objects and lists are not searched for long ones, so they get no statistics at all.

@@ -1,14 +1,14 @@
 //! Nulls, least and greatest value of each column of a file, as text, for the ledger.
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::types::{ArrowDictionaryKeyType, Float32Type, Float64Type, UInt8Type, UInt16Type};
+use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
-use windrow_core::Contract;
 use windrow_core::contract::Property;
 
-use crate::numbers::each_number;
-use crate::text::{may_be_shown, number_text};
+use crate::form::plain_type;
+use crate::numbers::number_bounds;
+use crate::text::number_text;
 
 /// What is known about a column of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,61 +27,134 @@ pub struct ColumnStats {
 /// The longest text that stands in the ledger.
 const MAX_TEXT_BYTES: usize = 256;
 
-/// The statistics of all columns of a contract's file.
-pub(crate) fn column_stats(contract: &Contract, batches: &[RecordBatch]) -> Vec<ColumnStats> {
-    contract.file_properties().enumerate().map(|(index, property)| column(property, index, batches)).collect()
+/// What one column's arrays were seen to hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ColumnBounds {
+    nulls: u64,
+    values: Values,
+    data_type: Option<DataType>,
 }
 
-fn column(property: &Property, index: usize, batches: &[RecordBatch]) -> ColumnStats {
-    let arrays: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
-    let nulls = arrays.iter().map(|array| array.null_count() as u64).sum();
-    let bounds = if may_be_shown(property) { bounds(&arrays) } else { None };
-    let (min, max) = bounds.unzip();
-    let short = |text: &String| text.len() <= MAX_TEXT_BYTES;
-    ColumnStats { name: property.name.to_string(), nulls, min: min.filter(short), max: max.filter(short) }
+/// The least and the greatest value.
+#[derive(Clone, Debug, Default)]
+enum Values {
+    #[default]
+    None,
+    Numbers(i128, i128),
+    Floats(f64, f64),
+    Singles(f32, f32),
+    Booleans(bool, bool),
+    Texts(String, String),
+    /// NaN has no place in an order, so a column that holds one has no bounds.
+    Unordered,
 }
 
-fn bounds(arrays: &[&dyn Array]) -> Option<(String, String)> {
-    let data_type = arrays.first()?.data_type();
-    match data_type {
-        DataType::Utf8 => {
-            let texts =
-                || arrays.iter().filter_map(|array| array.as_string_opt::<i32>()).flat_map(|texts| texts.iter().flatten());
-            Some((texts().min()?.to_owned(), texts().max()?.to_owned()))
-        }
-        DataType::Boolean => {
-            let values = || arrays.iter().filter_map(|array| array.as_boolean_opt()).flat_map(|values| values.iter().flatten());
-            Some((values().min()?.to_string(), values().max()?.to_string()))
-        }
-        DataType::Float64 => {
-            let columns = arrays.iter().filter_map(|array| array.as_primitive_opt::<Float64Type>());
-            float_bounds(columns.flat_map(|values| values.iter().flatten())).map(|(min, max)| (min.to_string(), max.to_string()))
-        }
-        DataType::Float32 => {
-            let columns = arrays.iter().filter_map(|array| array.as_primitive_opt::<Float32Type>());
-            float_bounds(columns.flat_map(|values| values.iter().flatten())).map(|(min, max)| (min.to_string(), max.to_string()))
-        }
-        _ => {
-            let mut bounds: Option<(i128, i128)> = None;
-            for array in arrays {
-                each_number(*array, |_, value| {
-                    bounds = Some(bounds.map_or((value, value), |(min, max)| (min.min(value), max.max(value))))
-                });
+impl ColumnBounds {
+    /// Takes an array into account; its values only when they may be told.
+    pub(crate) fn see(&mut self, array: &ArrayRef, is_shown: bool) {
+        let values = if is_shown { Values::of(array) } else { Values::None };
+        self.widen(ColumnBounds { nulls: array.null_count() as u64, values, data_type: Some(plain_type(array.data_type())) });
+    }
+
+    /// Takes later rows of the same column into account.
+    pub(crate) fn widen(&mut self, later: ColumnBounds) {
+        self.nulls += later.nulls;
+        self.values = std::mem::take(&mut self.values).widened(later.values);
+        self.data_type = self.data_type.take().or(later.data_type);
+    }
+
+    /// The statistics as the ledger keeps them.
+    pub(crate) fn into_stats(self, property: &Property) -> ColumnStats {
+        let (min, max) = match self.values {
+            Values::None | Values::Unordered => None,
+            Values::Numbers(min, max) => {
+                self.data_type.map(|data_type| (number_text(min, &data_type), number_text(max, &data_type)))
             }
-            bounds.map(|(min, max)| (number_text(min, data_type), number_text(max, data_type)))
+            Values::Floats(min, max) => Some((min.to_string(), max.to_string())),
+            Values::Singles(min, max) => Some((min.to_string(), max.to_string())),
+            Values::Booleans(min, max) => Some((min.to_string(), max.to_string())),
+            Values::Texts(min, max) => Some((min, max)),
+        }
+        .unzip();
+        let short = |text: &String| text.len() <= MAX_TEXT_BYTES;
+        ColumnStats { name: property.name.to_string(), nulls: self.nulls, min: min.filter(short), max: max.filter(short) }
+    }
+}
+
+impl Values {
+    fn of(array: &ArrayRef) -> Self {
+        match array.data_type() {
+            DataType::Utf8 => texts(array.as_string::<i32>().iter().flatten()),
+            DataType::Dictionary(key, _) => match **key {
+                DataType::UInt8 => used_texts::<UInt8Type>(array),
+                DataType::UInt16 => used_texts::<UInt16Type>(array),
+                _ => Values::None,
+            },
+            DataType::Boolean => {
+                let values = || array.as_boolean().iter().flatten();
+                values().min().zip(values().max()).map_or(Values::None, |(min, max)| Values::Booleans(min, max))
+            }
+            DataType::Float64 => floats(array.as_primitive::<Float64Type>().iter().flatten(), Values::Floats),
+            DataType::Float32 => floats(array.as_primitive::<Float32Type>().iter().flatten(), Values::Singles),
+            _ => number_bounds(array).flatten().map_or(Values::None, |(min, max)| Values::Numbers(min, max)),
+        }
+    }
+
+    fn widened(self, later: Values) -> Values {
+        fn pair<T: PartialOrd>(a: (T, T), b: (T, T)) -> (T, T) {
+            (if b.0 < a.0 { b.0 } else { a.0 }, if b.1 > a.1 { b.1 } else { a.1 })
+        }
+        match (self, later) {
+            (Values::Unordered, _) | (_, Values::Unordered) => Values::Unordered,
+            (Values::None, other) | (other, Values::None) => other,
+            (Values::Numbers(a, b), Values::Numbers(c, d)) => {
+                let (min, max) = pair((a, b), (c, d));
+                Values::Numbers(min, max)
+            }
+            (Values::Floats(a, b), Values::Floats(c, d)) => {
+                let (min, max) = pair((a, b), (c, d));
+                Values::Floats(min, max)
+            }
+            (Values::Singles(a, b), Values::Singles(c, d)) => {
+                let (min, max) = pair((a, b), (c, d));
+                Values::Singles(min, max)
+            }
+            (Values::Booleans(a, b), Values::Booleans(c, d)) => Values::Booleans(a && c, b || d),
+            (Values::Texts(a, b), Values::Texts(c, d)) => {
+                let (min, max) = pair((a, b), (c, d));
+                Values::Texts(min, max)
+            }
+            _ => Values::Unordered,
         }
     }
 }
 
-/// NaN has no place in an order, so a column that holds one has no bounds.
-fn float_bounds<T: PartialOrd + Copy>(values: impl Iterator<Item = T>) -> Option<(T, T)> {
+fn texts<'a>(values: impl Iterator<Item = &'a str> + Clone) -> Values {
+    let (min, max) = (values.clone().min(), values.max());
+    min.zip(max).map_or(Values::None, |(min, max)| Values::Texts(min.to_owned(), max.to_owned()))
+}
+
+/// The dictionary may hold values of other rows.
+fn used_texts<K: ArrowDictionaryKeyType>(array: &ArrayRef) -> Values {
+    let dictionary = array.as_dictionary::<K>();
+    let Some(values) = dictionary.values().as_string_opt::<i32>() else { return Values::None };
+    let mut used = vec![false; values.len()];
+    for key in dictionary.keys_iter().flatten() {
+        used.get_mut(key).into_iter().for_each(|used| *used = true);
+    }
+    texts(values.iter().zip(&used).filter(|(_, used)| **used).filter_map(|(value, _)| value))
+}
+
+fn floats<T: PartialOrd + Copy>(values: impl Iterator<Item = T>, make: impl Fn(T, T) -> Values) -> Values {
     let mut bounds: Option<(T, T)> = None;
     for value in values {
-        value.partial_cmp(&value)?;
+        if value.partial_cmp(&value).is_none() {
+            return Values::Unordered;
+        }
         bounds =
             Some(bounds.map_or((value, value), |(min, max)| {
                 (if value < min { value } else { min }, if value > max { value } else { max })
             }));
     }
-    bounds
+    bounds.map_or(Values::None, |(min, max)| make(min, max))
 }

@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::ChunkReader;
 use windrow_core::{Contract, Error, Result};
 
 use crate::schema::file_schema;
@@ -14,8 +15,8 @@ use crate::schema::file_schema;
 ///
 /// # Errors
 /// `Internal` when the file cannot be read or is not what was meant to be written.
-pub fn verify_part(bytes: &Bytes, expected: &Schema) -> Result<u64> {
-    let reader = open(bytes)?;
+pub fn verify_part<R: ChunkReader + 'static>(file: R, expected: &Schema) -> Result<u64> {
+    let reader = open(file)?;
     if reader.schema().fields() != expected.fields() {
         return Err(Error::internal("a written Parquet file has another schema than declared")
             .with("expected", expected)
@@ -38,12 +39,12 @@ pub fn verify_part(bytes: &Bytes, expected: &Schema) -> Result<u64> {
 /// `Internal` when the file cannot be read or does not have the contract's file schema.
 pub fn read_parquet_batches(contract: &Contract, bytes: &Bytes) -> Result<Vec<RecordBatch>> {
     let schema = Arc::new(file_schema(contract));
-    verify_part(bytes, &schema)?;
-    let reader = open(bytes)?.build().map_err(|error| Error::internal("cannot read Parquet").caused_by(error))?;
+    verify_part(bytes.clone(), &schema)?;
+    let reader = open(bytes.clone())?.build().map_err(|error| Error::internal("cannot read Parquet").caused_by(error))?;
     reader.map(|batch| batch.map_err(|error| Error::internal("cannot read Parquet").caused_by(error))).collect()
 }
 
-fn open(bytes: &Bytes) -> Result<ParquetRecordBatchReaderBuilder<Bytes>> {
-    let opened = ParquetRecordBatchReaderBuilder::try_new(bytes.clone());
+fn open<R: ChunkReader + 'static>(file: R) -> Result<ParquetRecordBatchReaderBuilder<R>> {
+    let opened = ParquetRecordBatchReaderBuilder::try_new(file);
     opened.map_err(|error| Error::internal("cannot read a Parquet footer").caused_by(error))
 }

@@ -6,9 +6,9 @@ use windrow_core::contract::Property;
 use windrow_core::{Code, Contract, Place, Violation};
 
 use super::header::Layout;
-use crate::read::column::unquote;
 use crate::read::excerpt::{self, MASK};
 use crate::read::scan::Block;
+use crate::read::tokens::unquote;
 
 /// How many fields on each side of the offending one are looked at for the excerpt.
 const NEIGHBOURS: usize = 40;

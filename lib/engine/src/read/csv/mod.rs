@@ -15,11 +15,13 @@ use std::sync::Arc;
 
 use windrow_core::{Code, Contract, Place, Result, Violation, ViolationReport};
 
-use super::column::{Leaf, Tokens, leaf, unquote};
+use super::column::{Leaf, compact_leaf};
 use super::excerpt;
+use super::flow::Rows;
 use super::index::Structure;
 use super::outcome::{FileOutcome, Plan};
-use super::scan::{Block, Scanner, Stop};
+use super::scan::{Block, Room, Scanner, Stop};
+use super::tokens::{Tokens, unquote};
 use evidence::RowView;
 use header::{HeaderFault, Layout};
 
@@ -30,10 +32,15 @@ pub(crate) fn structure(contract: &Contract) -> Structure {
 }
 
 /// Checks that the file has a header as declared; without a declared header, that it has any byte.
-pub(crate) fn check_header(contract: &Contract, file: &Arc<str>, scanner: &mut Scanner) -> Result<ViolationReport> {
+pub(crate) fn check_header(
+    contract: &Contract,
+    file: &Arc<str>,
+    scanner: &mut Scanner,
+    room: &mut Room,
+) -> Result<ViolationReport> {
     let mut report = ViolationReport::default();
     let has_header = contract.reader.as_ref().is_some_and(|reader| reader.header);
-    match scanner.next()? {
+    match scanner.next(room)? {
         None => report.push(Violation::of_file(Code::EmptyFile, file.clone(), "expected a header")),
         Some(block) if block.index.rows.is_empty() => {
             if let Some(stop) = &block.stop {
@@ -50,53 +57,40 @@ pub(crate) fn check_header(contract: &Contract, file: &Arc<str>, scanner: &mut S
     Ok(report)
 }
 
-/// Reads a whole file.
+/// Reads one block.
 ///
 /// # Errors
-/// Failures of the store, and contracts that cannot be read with.
-pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, mut scanner: Scanner) -> Result<FileOutcome> {
-    let contract = plan.contract;
-    let mut outcome = FileOutcome::default();
-    let mut columns = Columns::new(plan)?;
-    let (mut layout, mut line) = ((!plan.reader.header).then(|| Layout::positional(contract)), 1);
-    while let Some(block) = scanner.next()? {
-        let mut first = 0;
-        if layout.is_none() && !block.index.rows.is_empty() {
-            match read_layout(contract, file, &block) {
-                Ok(found) => layout = Some(found),
-                Err(violations) => {
-                    violations.into_iter().for_each(|violation| outcome.report.push(violation));
-                    break;
-                }
-            }
-            first = 1;
-        }
-        let known = layout.clone().unwrap_or_else(|| Layout::positional(contract));
-        block::read(plan, file, &mut columns, &known, &block, first, line, &mut outcome)?;
-        line += block.lines();
-        if let Some(stop) = &block.stop {
-            outcome.report.push(stopped(contract, file, &known, &block, line, stop));
-        }
+/// `Internal` for columns that do not fit the contract.
+pub(crate) fn read_block(
+    plan: &Plan<'_>,
+    file: &Arc<str>,
+    columns: &mut Columns,
+    rows: &Rows<'_>,
+    outcome: &mut FileOutcome,
+) -> Result<()> {
+    let (layout, block) = (&rows.layout, &rows.block);
+    block::read(plan, file, columns, layout, block, rows.first, rows.line, outcome)?;
+    if let Some(stop) = &block.stop {
+        outcome.report.push(stopped(plan.contract, file, layout, block, rows.end_line(), stop));
     }
-    outcome.bytes = scanner.bytes_read();
-    Ok(outcome)
+    Ok(())
 }
 
-/// The typed columns of a file, and what is a null.
+/// The typed columns of a window, and what is a null.
 pub(crate) struct Columns {
     leaves: Vec<Box<dyn Leaf>>,
     tokens: Tokens,
 }
 
 impl Columns {
-    fn new(plan: &Plan<'_>) -> Result<Self> {
-        let leaves = plan.contract.properties.iter().map(leaf).collect::<Result<_>>()?;
+    pub(crate) fn new(plan: &Plan<'_>) -> Result<Self> {
+        let leaves = plan.contract.properties.iter().map(compact_leaf).collect::<Result<_>>()?;
         Ok(Columns { leaves, tokens: Tokens::new(plan.reader) })
     }
 }
 
 /// Understands the first row as a header.
-fn read_layout(contract: &Contract, file: &Arc<str>, block: &Block<'_>) -> Result<Layout, Vec<Violation>> {
+pub(crate) fn read_layout(contract: &Contract, file: &Arc<str>, block: &Block<'_>) -> Result<Layout, Vec<Violation>> {
     let row = RowView::of(block, 0, 1, contract, file, None);
     let quote = contract.reader.as_ref().and_then(|reader| reader.quote);
     let mut names = Vec::new();

@@ -16,11 +16,13 @@ use windrow_core::{Code, Contract, Result, Violation, ViolationReport};
 
 use super::csv::reader_place;
 use super::excerpt::{self, MASK};
+use super::flow::Rows;
 use super::index::Structure;
 use super::outcome::{Fault, FileOutcome, Plan};
-use super::scan::{Block, Scanner, Stop};
+use super::scan::{Block, Room, Scanner, Stop};
 use super::text::{Lines, decode};
-use node::{Fields, JsonFault, Line, Path};
+pub(crate) use node::Fields;
+use node::{JsonFault, Line, Path};
 use object::{Entries, offset_in};
 
 /// Lines and nothing else.
@@ -30,9 +32,14 @@ pub(crate) const STRUCTURE: Structure = Structure { delimiter: b'\n', quote: Non
 const AROUND_BYTES: usize = 600;
 
 /// Checks that the file has a first line that can be read.
-pub(crate) fn check_start(contract: &Contract, file: &Arc<str>, scanner: &mut Scanner) -> Result<ViolationReport> {
+pub(crate) fn check_start(
+    contract: &Contract,
+    file: &Arc<str>,
+    scanner: &mut Scanner,
+    room: &mut Room,
+) -> Result<ViolationReport> {
     let mut report = ViolationReport::default();
-    match scanner.next()? {
+    match scanner.next(room)? {
         None => report.push(Violation::of_file(Code::EmptyFile, file.clone(), "expected at least one line")),
         Some(block) if block.index.rows.is_empty() => {
             if let Some(stop) = &block.stop {
@@ -44,32 +51,31 @@ pub(crate) fn check_start(contract: &Contract, file: &Arc<str>, scanner: &mut Sc
     Ok(report)
 }
 
-/// Reads a whole file.
-///
-/// # Errors
-/// Failures of the store, and contracts that cannot be read with.
-pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, mut scanner: Scanner) -> Result<FileOutcome> {
-    let mut outcome = FileOutcome::default();
-    let mut fields = Fields::new(&plan.contract.properties)?;
-    let mut line = 1;
-    while let Some(block) = scanner.next()? {
-        read_block(plan, file, &mut fields, &block, line, &mut outcome)?;
-        line += block.lines();
-        if let Some(stop) = &block.stop {
-            outcome.report.push(stopped(plan.contract, file, &block, line, stop));
-        }
-    }
-    outcome.bytes = scanner.bytes_read();
-    Ok(outcome)
-}
-
 /// The faults of one line.
 struct LineFaults {
     number: usize,
     faults: Vec<JsonFault>,
 }
 
-fn read_block(
+/// Reads one block.
+///
+/// # Errors
+/// `Internal` for columns that do not fit the contract.
+pub(crate) fn read_block(
+    plan: &Plan<'_>,
+    file: &Arc<str>,
+    fields: &mut Fields<'_>,
+    rows: &Rows<'_>,
+    outcome: &mut FileOutcome,
+) -> Result<()> {
+    read_lines(plan, file, fields, &rows.block, rows.line, outcome)?;
+    if let Some(stop) = &rows.block.stop {
+        outcome.report.push(stopped(plan.contract, file, &rows.block, rows.end_line(), stop));
+    }
+    Ok(())
+}
+
+fn read_lines(
     plan: &Plan<'_>,
     file: &Arc<str>,
     fields: &mut Fields<'_>,

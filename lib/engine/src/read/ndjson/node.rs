@@ -77,12 +77,12 @@ enum Shape<'a> {
 }
 
 /// The declared keys of an object.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     pub(super) nodes: Vec<Node<'a>>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(properties: &'a [Property]) -> Result<Self> {
+    pub(crate) fn new(properties: &'a [Property]) -> Result<Self> {
         Ok(Fields { nodes: properties.iter().map(Node::new).collect::<Result<_>>()? })
     }
 

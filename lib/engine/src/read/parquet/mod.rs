@@ -21,7 +21,7 @@ use windrow_core::{Code, Contract, Result, Violation, ViolationReport};
 
 use super::column::nulls;
 use super::excerpt::{self, MASK};
-use super::outcome::{Fault, FileOutcome, Plan, rejected_rows};
+use super::outcome::{Fault, FileOutcome, Outlet, Plan, rejected_rows};
 use super::source::{Stored, store_error};
 use crate::chunk::Origin;
 use crate::schema::arrow_type;
@@ -44,8 +44,8 @@ pub(crate) fn check_footer(contract: &Contract, file: &Arc<str>, stored: Stored)
 /// Reads a whole file.
 ///
 /// # Errors
-/// Failures of the store.
-pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, stored: Stored) -> Result<FileOutcome> {
+/// Failures of the store and of the sink.
+pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, stored: Stored, outlet: &mut Outlet<'_>) -> Result<FileOutcome> {
     let mut outcome = FileOutcome::default();
     let bytes = load(stored)?;
     outcome.bytes = bytes.len() as u64;
@@ -69,6 +69,7 @@ pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, stored: Stored) -> Res
             None => break,
             Some(Ok(batch)) => {
                 read_batch(plan, file, &batch, &columns, first, &mut outcome)?;
+                outlet.send(&mut outcome)?;
                 first += batch.num_rows() as u64;
             }
             Some(Err(error)) => {
@@ -81,6 +82,9 @@ pub(crate) fn read_file(plan: &Plan<'_>, file: &Arc<str>, stored: Stored) -> Res
 }
 
 fn load(mut stored: Stored) -> Result<Bytes> {
+    if let Some(bytes) = stored.as_whole() {
+        return Ok(bytes);
+    }
     let mut bytes = Vec::new();
     match stored.read_to_end(&mut bytes) {
         Ok(_) => Ok(bytes.into()),

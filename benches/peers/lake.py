@@ -1,0 +1,62 @@
+"""windrow's side: a copy of the committed project, its lake with hard-linked raw files, and the real commands on it."""
+import os
+import pathlib
+import shutil
+
+PROJECT = pathlib.Path(__file__).parent / "project"
+WINDOW = "2024-01-01"
+
+
+class Project:
+    """One project folder with a lake of its own."""
+
+    def __init__(self, windrow, folder):
+        self.windrow = windrow
+        self.folder = folder
+        self.lake = folder / "lake"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(PROJECT, folder)
+
+    def add_raw(self, dataset, files):
+        """Links files as the window's raw files; a copy where the file system is another one."""
+        target = self.lake / "raw" / dataset / WINDOW
+        target.mkdir(parents=True)
+        for file in files:
+            link_or_copy(file, target / file.name)
+
+    def edit(self, contract, old, new):
+        """Replaces one text of a contract: the copy differs from the committed project in this and nothing else."""
+        path = self.folder / "schemas" / f"{contract}.odcs.yaml"
+        text = path.read_text()
+        assert text.count(old) == 1, (contract, old)
+        path.write_text(text.replace(old, new))
+
+    def command(self, verb, dataset, *flags):
+        return [self.windrow, verb, "--project", self.folder, "--dataset", dataset, "--window", WINDOW, "--quiet", *flags]
+
+    def forget(self, *layers):
+        """Takes back what was computed, of these layers or of all."""
+        for child in [] if not self.lake.exists() else self.lake.iterdir():
+            if not layers and child.name != "raw":
+                shutil.rmtree(child)
+        for layer in layers:
+            for folder in (self.lake / layer, self.lake / "store" / layer):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def output(self, layer, dataset, epoch=1):
+        """The files of one epoch of the window, as a pattern."""
+        return str(self.lake / "store" / layer / dataset / "data" / "*" / f"e{epoch:020}-*" / "*.parquet")
+
+
+def link_or_copy(source, target):
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def link_tree(source, target):
+    """A tree of hard links: what the ledger writes once, it never changes in place."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, copy_function=link_or_copy)

@@ -1,0 +1,75 @@
+//! How much memory a window may take, and where its columns go when they take more.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use windrow_core::{Error, ErrorKind};
+
+/// The bound of one window.
+#[derive(Debug, Default)]
+pub struct Memory {
+    limit: Option<u64>,
+    folder: PathBuf,
+    spilled: AtomicU64,
+}
+
+/// What reading, encoding and the program itself need beside the rows.
+const WORKING_BYTES: u64 = 64 << 20;
+
+impl Memory {
+    /// At most about `limit` bytes in all; columns that do not fit are written to an unnamed file in `folder`.
+    pub fn limited(limit: u64, folder: PathBuf) -> Self {
+        Memory { limit: Some(limit), folder, spilled: AtomicU64::new(0) }
+    }
+
+    /// No bound: everything stays in memory.
+    pub fn unlimited() -> Self {
+        Memory::default()
+    }
+
+    /// The bound in bytes.
+    pub fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+
+    /// The folder of spilled columns.
+    pub fn folder(&self) -> &PathBuf {
+        &self.folder
+    }
+
+    /// How many bytes were spilled so far.
+    pub fn spilled(&self) -> u64 {
+        self.spilled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_spilled(&self, bytes: u64) {
+        self.spilled.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// How many bytes of columns may be held while files are read.
+    pub(crate) fn for_columns(&self) -> u64 {
+        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(WORKING_BYTES) / 4)
+    }
+
+    /// Tells whether that many bytes fit beside what is always needed.
+    ///
+    /// # Errors
+    /// `OutOfMemory` with the limit that would do.
+    pub(crate) fn require(&self, bytes: u64, rows: usize) -> Result<(), Error> {
+        let need = bytes.saturating_add(WORKING_BYTES);
+        let Some(limit) = self.limit.filter(|limit| need > *limit) else { return Ok(()) };
+        let would_do = mebibytes(need.saturating_mul(5) / 4);
+        let message = format!(
+            "the keys of {rows} rows need {} MiB, and the limit is {} MiB: rows spill to disk, their keys do not",
+            mebibytes(need),
+            mebibytes(limit)
+        );
+        Err(Error::new(ErrorKind::OutOfMemory, message)
+            .with("would_do_mib", would_do)
+            .help(format!("give the worker more memory and `--memory-limit {would_do}MiB` or none, or declare a finer window")))
+    }
+}
+
+fn mebibytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}

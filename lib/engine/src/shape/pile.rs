@@ -1,0 +1,133 @@
+//! Where the chunks of a window pile up: each sorted in itself, held in memory or spilled, until all are there.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_schema::SchemaRef;
+use arrow_select::take::take;
+use windrow_core::{Contract, Error, Result};
+
+use super::keys::{KeyColumn, Keys};
+use super::memory::Memory;
+use super::order::{Ordering, Shaped};
+use super::rows::{OrderedRows, Runs, schema_of};
+use super::run::Run;
+use super::spill::SpillFile;
+use crate::chunk::{Chunk, Position};
+use crate::form::is_form_of;
+use crate::schema::file_schema;
+
+/// The chunks of a window, taken in any order from any thread.
+#[derive(Debug)]
+pub(crate) struct Pile<'a> {
+    contract: &'a Contract,
+    memory: &'a Memory,
+    schema: SchemaRef,
+    ordering: Ordering<'a>,
+    is_key: Vec<bool>,
+    file: OnceLock<Arc<SpillFile>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    runs: Vec<Run>,
+    /// What could be spilled, and what could not.
+    bytes: u64,
+    key_bytes: u64,
+    rows: usize,
+}
+
+impl<'a> Pile<'a> {
+    /// # Errors
+    /// `Misconfigured` for a sort by a column that is not declared.
+    pub(crate) fn new(contract: &'a Contract, memory: &'a Memory) -> Result<Self> {
+        let schema = Arc::new(file_schema(contract));
+        let ordering = Ordering::new(contract)?;
+        let is_key = ordering.key_columns(&schema);
+        Ok(Pile { contract, memory, schema, ordering, is_key, file: OnceLock::new(), held: Mutex::default() })
+    }
+
+    /// Takes a conformed chunk.
+    ///
+    /// # Errors
+    /// `Internal` for a chunk that was not conformed, `OutOfMemory` when not even its keys fit.
+    pub(crate) fn add(&self, position: Position, chunk: Chunk) -> Result<()> {
+        let Chunk { batch, origin } = chunk;
+        let (have, declared) = (batch.schema_ref().fields(), self.schema.fields());
+        let fits = |(have, declared): (&Arc<arrow_schema::Field>, &Arc<arrow_schema::Field>)| {
+            have.name() == declared.name() && is_form_of(have.data_type(), declared.data_type())
+        };
+        if have.len() != declared.len() || !have.iter().zip(declared).all(fits) {
+            return Err(Error::internal("chunks were not conformed to the contract").with("table", &self.contract.table));
+        }
+        let before = self.sorted(&batch)?;
+        let batch = match &before {
+            Some(order) => reordered(&self.schema, &batch, order)?,
+            None => batch,
+        };
+        self.push(Run::new(position, &batch, origin, before, &self.is_key)?)
+    }
+
+    /// The order of a chunk's rows among themselves; `None` when they stand in it.
+    fn sorted(&self, batch: &RecordBatch) -> Result<Option<Vec<u32>>> {
+        let sort = self.ordering.of_chunk();
+        if sort.is_empty() {
+            return Ok(None);
+        }
+        let missing = |name: &str| Error::misconfigured(format!("column `{name}` of the key or sort is not in the table"));
+        let column = |name: &str| batch.column_by_name(name).cloned().ok_or_else(|| missing(name));
+        let columns = sort.iter().map(|key| Ok(KeyColumn { chunks: vec![column(&key.column)?], descending: key.descending }));
+        let rows = u32::try_from(batch.num_rows()).map_err(|error| Error::internal("a chunk is too large").caused_by(error))?;
+        let keys = Keys::new(&columns.collect::<Result<Vec<_>>>()?, batch.num_rows())?;
+        let sorted = keys.sort((0..rows).collect()).rows;
+        Ok(if sorted.is_sorted() { None } else { Some(sorted) })
+    }
+
+    fn push(&self, mut run: Run) -> Result<()> {
+        let bytes = run.held_bytes();
+        let must_spill = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.rows += run.rows;
+            held.key_bytes += run.key_bytes();
+            self.memory.require(held.key_bytes, held.rows)?;
+            let must_spill = held.bytes.saturating_add(bytes) > self.memory.for_columns();
+            held.bytes += if must_spill { 0 } else { bytes };
+            must_spill
+        };
+        if must_spill {
+            run.spill(&self.file()?, self.memory)?;
+        }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).runs.push(run);
+        Ok(())
+    }
+
+    fn file(&self) -> Result<Arc<SpillFile>> {
+        if let Some(file) = self.file.get() {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(SpillFile::create(self.memory)?);
+        Ok(self.file.get_or_init(|| file).clone())
+    }
+
+    /// All rows in their final order.
+    ///
+    /// # Errors
+    /// `Misconfigured` for columns without an order, `OutOfMemory` when keys exceed the limit.
+    pub(crate) fn order(self) -> Result<Shaped> {
+        let held = self.held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut runs = held.runs;
+        runs.sort_unstable_by_key(|run| run.position);
+        let runs = Runs::new(self.schema.clone(), runs)?;
+        let (order, duplicates) = self.ordering.order(&runs, self.memory)?;
+        Ok(Shaped { rows: OrderedRows::new(runs, order), duplicates })
+    }
+}
+
+fn reordered(schema: &SchemaRef, batch: &RecordBatch, order: &[u32]) -> Result<RecordBatch> {
+    let order = UInt32Array::from(order.to_vec());
+    let columns = batch.columns().iter().map(|column| take(column, &order, None)).collect::<Result<Vec<ArrayRef>, _>>();
+    columns
+        .and_then(|columns| RecordBatch::try_new(schema_of(schema, &columns), columns))
+        .map_err(|error| Error::internal("cannot sort a chunk").caused_by(error))
+}

@@ -1,0 +1,111 @@
+//! Which of 64 bytes have a meaning, one bit a byte: by AVX2 or NEON where the machine has it, else in machine words.
+//!
+//! ```text
+//! Words (a loop over 64-byte words) ─▶ Level::run ─▶ the same loop, compiled for this machine's instructions
+//! ```
+//!
+//! The loop itself is handed in as a [`Words`], so that it is compiled inside the one function that has the instruction set
+//! enabled and the masks of every word are made inline. All paths give the same bits; the tests compare them.
+//!
+//! Invariant: this is the only module with `unsafe` code, and it holds three kinds of it: vector loads from a reference to
+//! an array of exactly that size, the call into a function whose instruction set was detected, and the new length of a
+//! vector whose elements were written. Miri cannot run the vector instructions; it can run the portable path.
+#![allow(unsafe_code, reason = "vector instructions: see the invariant above")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod portable;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::mem::MaybeUninit;
+
+/// The bytes to look for; line ends always are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needles {
+    pub(crate) delimiter: Option<u8>,
+    pub(crate) quote: Option<u8>,
+}
+
+/// One bit for each of 64 bytes, the first byte lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Masks {
+    pub(crate) delimiters: u64,
+    pub(crate) newlines: u64,
+    pub(crate) quotes: u64,
+    pub(crate) returns: u64,
+}
+
+/// A loop over words; its `run` is to be `#[inline(always)]`.
+pub(crate) trait Words {
+    /// Runs the loop with the masks of a word, and with [`portable::prefix_xor`] or what is faster.
+    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks, prefix_xor: impl Fn(u64) -> u64);
+}
+
+/// How the bits are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    #[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "every such machine has NEON; the tests compare with it"))]
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+impl Level {
+    /// The best one of this machine.
+    pub(crate) fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let best = if avx2::is_detected() { Level::Avx2 } else { Level::Portable };
+        #[cfg(target_arch = "aarch64")]
+        let best = Level::Neon;
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+        let best = Level::Portable;
+        best
+    }
+
+    /// Runs a loop with the instructions of this level.
+    pub(crate) fn run(self, needles: Needles, words: impl Words) {
+        match self {
+            Level::Portable => portable::run(needles, words),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this level is only made by `detect`, after the features of `run` were found.
+            Level::Avx2 => unsafe { avx2::run(needles, words) },
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => neon::run(needles, words),
+        }
+    }
+}
+
+/// Appends `base` plus the place of every set bit, in order.
+#[inline(always)]
+pub(crate) fn push_bits(places: &mut Vec<u32>, base: u32, mut bits: u64) {
+    let Some(slots) = places.spare_capacity_mut().first_chunk_mut::<64>() else {
+        return push_bits_grown(places, base, bits);
+    };
+    let count = bits.count_ones() as usize;
+    // Groups without a branch for each bit: what is written behind the last bit is overwritten by the next word.
+    for group in slots.as_chunks_mut::<8>().0 {
+        for slot in group {
+            *slot = MaybeUninit::new(base.wrapping_add(bits.trailing_zeros()));
+            bits &= bits.wrapping_sub(1);
+        }
+        if bits == 0 {
+            break;
+        }
+    }
+    let length = places.len() + count;
+    // SAFETY: 64 slots behind the length were reserved, and the first `count` of them are written above.
+    unsafe { places.set_len(length) }
+}
+
+#[cold]
+#[inline(never)]
+fn push_bits_grown(places: &mut Vec<u32>, base: u32, bits: u64) {
+    places.reserve(places.len().max(1 << 12));
+    push_bits(places, base, bits);
+}

@@ -1,0 +1,216 @@
+//! A data file on its way: it is written while it is encoded, and gets its name, which is made of its bytes, at the end.
+//!
+//! On a folder it is a file in `store/tmp/` that is linked to its name once it is flushed, so its bytes are written once
+//! and never held in memory. For other stores it is held in memory until it is sent.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use windrow_core::canonical::Sha256Hex;
+use windrow_core::layout::{Key, PartPath};
+use windrow_core::ledger::FileEntry;
+use windrow_core::{Error, Result};
+
+use crate::classify::io_error;
+use crate::ledger::Claimed;
+use crate::local::{LocalRoot, link_error};
+use crate::put_once::PutOnce;
+use crate::store::blocking;
+use crate::table::LakeTable;
+
+/// How many bytes are handed to the disk at once.
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// A data file that is being written.
+#[derive(Debug)]
+pub struct Spool {
+    body: Body,
+    hash: Sha256Hex,
+    size: u64,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Memory(Vec<u8>),
+    Disk(Temp),
+}
+
+/// A file in `store/tmp/`, removed when it is not needed any more.
+#[derive(Debug)]
+struct Temp {
+    file: File,
+    path: PathBuf,
+    root: LocalRoot,
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        // What stays behind when this fails, or after a kill, is never read and is collected.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A complete data file that has no name yet.
+#[derive(Debug)]
+pub struct Spooled {
+    body: Sealed,
+    sha256: String,
+    size: u64,
+}
+
+#[derive(Debug)]
+enum Sealed {
+    Memory(Bytes),
+    Disk(Temp),
+}
+
+/// The bytes of a complete data file.
+#[derive(Debug)]
+pub enum SpooledBytes {
+    /// In memory.
+    Memory(Bytes),
+    /// On disk.
+    File(File),
+}
+
+impl Write for Spool {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        match &mut self.body {
+            Body::Memory(memory) => memory.extend_from_slice(bytes),
+            Body::Disk(temp) if self.buffer.len() + bytes.len() > BUFFER_BYTES => {
+                temp.file.write_all(&self.buffer)?;
+                self.buffer.clear();
+                temp.file.write_all(bytes)?;
+            }
+            Body::Disk(_) => self.buffer.extend_from_slice(bytes),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Parquet writers flush after every row group; what counts is that the file is whole when it is sealed.
+        Ok(())
+    }
+}
+
+impl Spool {
+    /// Ends the file.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn seal(self) -> Result<Spooled> {
+        let Spool { body, hash, size, buffer } = self;
+        let body = match body {
+            Body::Memory(memory) => Sealed::Memory(memory.into()),
+            Body::Disk(mut temp) => {
+                let written = temp.file.write_all(&buffer);
+                written.map_err(|error| io_error("cannot write", &temp.path.display().to_string(), error))?;
+                Sealed::Disk(temp)
+            }
+        };
+        Ok(Spooled { body, sha256: hash.finish(), size })
+    }
+}
+
+impl Spooled {
+    /// The bytes, to be read once more before the file gets its name.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn bytes(&self) -> Result<SpooledBytes> {
+        match &self.body {
+            Sealed::Memory(bytes) => Ok(SpooledBytes::Memory(bytes.clone())),
+            Sealed::Disk(temp) => {
+                let opened = File::open(&temp.path);
+                opened.map(SpooledBytes::File).map_err(|error| io_error("cannot read", &temp.path.display().to_string(), error))
+            }
+        }
+    }
+
+    /// The size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl LakeTable {
+    /// Opens a data file of about this size.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn spool(&self, expected_bytes: usize) -> Result<Spool> {
+        let body = match self.lake().local() {
+            None => Body::Memory(Vec::with_capacity(expected_bytes + expected_bytes / 16)),
+            Some(root) => {
+                let (file, path) = root.temp().map_err(|error| io_error("cannot create a file in", "store/tmp", error))?;
+                Body::Disk(Temp { file, path, root: root.clone() })
+            }
+        };
+        let buffer = Vec::with_capacity(if matches!(body, Body::Disk(_)) { BUFFER_BYTES } else { 0 });
+        Ok(Spool { body, hash: Sha256Hex::default(), size: 0, buffer })
+    }
+
+    /// Gives a complete data file its name, and returns its entry for [`Output::files`](crate::Output::files). Idempotent.
+    ///
+    /// # Errors
+    /// `Internal` for a number over [`PartPath::MAX_NUMBER`], else what the store says.
+    pub async fn stage_spooled(
+        &self,
+        claimed: &Claimed,
+        number: u32,
+        spooled: Spooled,
+        rows: u64,
+        stats: serde_json::Value,
+    ) -> Result<FileEntry> {
+        let Spooled { body, sha256, size } = spooled;
+        let path: PartPath = self.part_path(claimed, number, &sha256)?;
+        let key = Key::Part(self.name().clone(), path.clone());
+        self.require_create_once().await?;
+        let put = match body {
+            Sealed::Memory(bytes) => self.lake().put_file(&key, &bytes).await?,
+            Sealed::Disk(temp) => self.link(&key, temp, &sha256).await?,
+        };
+        match put {
+            PutOnce::Mine => Ok(FileEntry { path, size, sha256, rows, stats }),
+            PutOnce::Theirs(_) => Err(Error::internal("a data file of this name holds other bytes").with("key", key)),
+            PutOnce::Unknown(error) => Err(error),
+        }
+    }
+
+    async fn link(&self, key: &Key, temp: Temp, sha256: &str) -> Result<PutOnce> {
+        self.lake().writable(key)?;
+        let (text, wanted) = (key.to_string(), sha256.to_owned());
+        let linked = blocking(move || temp.link(&text, &wanted)).await?;
+        if let Some(theirs) = linked {
+            return Ok(PutOnce::Theirs(theirs));
+        }
+        self.lake().make_durable(key).await?;
+        Ok(PutOnce::Mine)
+    }
+}
+
+impl Temp {
+    /// Flushes the file and gives it a name; the bytes of the file that has the name already, when they are others.
+    fn link(self, key: &str, sha256: &str) -> Result<Option<Bytes>> {
+        let failed = |error| io_error("cannot write", key, error);
+        self.file.sync_all().map_err(failed)?;
+        let target = self.root.file(key);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        match fs::hard_link(&self.path, &target).map_err(link_error) {
+            Ok(()) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let found = fs::read(&target).map_err(failed)?;
+                let is_same = windrow_core::canonical::sha256_hex(&found) == sha256;
+                Ok((!is_same).then(|| Bytes::from(found)))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
