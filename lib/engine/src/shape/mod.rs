@@ -20,6 +20,7 @@ mod rows;
 mod run;
 mod spill;
 mod total;
+mod unordered;
 mod window;
 
 pub use collect::{Collector, shape, shape_within};
@@ -29,7 +30,7 @@ pub use order::Shaped;
 pub use project::project;
 pub use rows::OrderedRows;
 pub(crate) use rows::{BATCH_ROWS, Group};
-pub use total::{in_total_order, is_sorted_totally};
+pub use total::in_total_order;
 
 #[cfg(test)]
 mod tests;

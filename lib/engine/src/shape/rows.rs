@@ -124,6 +124,18 @@ impl OrderedRows {
         OrderedRows { runs, order, dictionaries }
     }
 
+    /// The numbers of the rows in order; none when rows stay as they came.
+    pub(crate) fn order(&self) -> &[u32] {
+        self.order.as_deref().unwrap_or_default()
+    }
+
+    /// Puts the rows of a range into another order, given by their places in it.
+    pub(crate) fn permute(&mut self, range: Range<usize>, order: &[usize]) {
+        let Some(rows) = self.order.as_mut().and_then(|rows| rows.get_mut(range)) else { return };
+        let before = rows.to_vec();
+        rows.iter_mut().zip(order).for_each(|(row, at)| *row = before.get(*at).copied().unwrap_or(*row));
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.order.as_ref().map_or(self.runs.len(), Vec::len)

@@ -10,8 +10,7 @@ use arrow_row::{RowConverter, SortField};
 use arrow_schema::{ArrowError, Schema};
 use arrow_select::interleave::interleave;
 use rayon::prelude::*;
-use windrow_core::contract::DedupePolicy;
-use windrow_core::{Contract, Error, Result};
+use windrow_core::{Error, Result};
 
 use super::keys::{KeyColumn, Keys};
 
@@ -20,17 +19,6 @@ type Outcome<T, E = ArrowError> = std::result::Result<T, E>;
 
 /// How many rows a batch of the result has at most.
 const BATCH_ROWS: usize = 1 << 16;
-
-/// Tells whether the declared sort alone gives rows one order: it begins with the columns of a key that no two rows share.
-pub fn is_sorted_totally(contract: &Contract) -> bool {
-    let partition = contract.partition().map(|property| &property.name);
-    let key: Vec<&str> =
-        contract.primary_key().into_iter().filter(|property| !property.partitioned).map(|property| &*property.name).collect();
-    let sort: Vec<&str> = contract.sort.iter().filter(|sort| Some(&sort.column) != partition).map(|sort| &*sort.column).collect();
-    let head = sort.get(..key.len()).unwrap_or_default();
-    let is_unique = contract.dedupe.as_ref().is_none_or(|dedupe| dedupe.policy == DedupePolicy::Fail);
-    is_unique && !key.is_empty() && head.len() == key.len() && key.iter().all(|name| head.contains(name))
-}
 
 /// The same rows ordered by all their columns, so that what follows (dedupe, a sort with ties) always sees them alike.
 ///
