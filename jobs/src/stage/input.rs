@@ -1,6 +1,7 @@
 //! check-input: are the window's raw files all there, and do their headers have the declared shape?
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use windrow_core::contract::Input;
 use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, ViolationReport};
@@ -78,13 +79,18 @@ pub fn engine_files(inputs: &[RawInput]) -> Vec<InputFile> {
 }
 
 /// Runs `work` with a function that opens the listed files, pinned to what was listed.
+///
+/// The first time a file is opened, it is for its header: on S3 no more is asked for then.
 pub fn with_open<T>(session: &Session<'_>, inputs: &[RawInput], work: impl FnOnce(Open<'_>) -> Result<T>) -> Result<T> {
     let handle = session.runtime.handle();
     let by_key: HashMap<&str, &RawInput> = inputs.iter().map(|input| (input.key.as_str(), input)).collect();
+    let seen: Mutex<HashSet<&str>> = Mutex::default();
     let open = |file: &InputFile| -> Result<Box<dyn std::io::Read + Send>> {
         let input = by_key.get(&*file.key);
         let input = input.ok_or_else(|| Error::internal("a file was asked for that was not listed").with("key", &file.key))?;
-        Ok(Box::new(session.lake.read_pinned(input, handle)))
+        let is_first = seen.lock().unwrap_or_else(PoisonError::into_inner).insert(input.key.as_str());
+        let lake = &session.lake;
+        Ok(Box::new(if is_first { lake.peek_pinned(input, handle) } else { lake.read_pinned(input, handle) }))
     };
     work(&open)
 }

@@ -49,6 +49,7 @@ mod live;
 mod local;
 mod manifest;
 mod pinned;
+mod pinned_local;
 mod projection;
 mod publish;
 mod put_once;

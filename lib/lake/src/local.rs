@@ -25,13 +25,28 @@ pub(crate) struct LocalRoot {
     /// The folders whose entries in their parents were flushed by this process.
     synced: Arc<Mutex<BTreeSet<PathBuf>>>,
     nonce: Arc<AtomicU64>,
+    /// Raw files are read past the store.
+    is_direct: bool,
 }
 
 impl LocalRoot {
     pub(crate) fn new(folder: PathBuf) -> Self {
         // The other half of a process's numbers is the store's own.
         let nonce = Arc::new(AtomicU64::new((u64::from(std::process::id()) << 32) | (1 << 31)));
-        LocalRoot { folder, synced: Arc::default(), nonce }
+        LocalRoot { folder, synced: Arc::default(), nonce, is_direct: false }
+    }
+
+    /// Nothing decorates the store, so raw files may be read past it.
+    pub(crate) fn read_directly(self) -> Self {
+        LocalRoot { is_direct: true, ..self }
+    }
+
+    pub(crate) fn read_through_store(&self) -> Self {
+        LocalRoot { is_direct: false, ..self.clone() }
+    }
+
+    pub(crate) fn is_read_directly(&self) -> bool {
+        self.is_direct
     }
 
     pub(crate) fn folder(&self) -> &Path {

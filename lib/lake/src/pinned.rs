@@ -12,7 +12,11 @@ use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::store_error;
 use crate::discovery::RawInput;
+use crate::pinned_local::LocalReader;
 use crate::store::{Lake, parse_path};
+
+/// What a look at a file's header asks for: several times what a header has, and the whole of a small file.
+const PEEK_BYTES: u64 = 256 * 1024;
 
 /// Large enough that a request's latency is small beside its transfer, small enough for many readers at once.
 const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
@@ -20,12 +24,28 @@ const CHUNK_BYTES: u64 = 8 * 1024 * 1024;
 /// How many chunks are asked for before they are needed: enough to keep a connection to S3 busy.
 const CHUNKS_AHEAD: usize = 2;
 
-/// A blocking reader over ranged requests that fetches two chunks ahead, so it holds at most three chunks of 8 MiB.
+/// A blocking reader of one raw file, as it was listed.
 ///
-/// It works on the runtime's threads, so it may be read from any thread but those: from rayon, `spawn_blocking` or a
-/// plain thread. Errors of `read` carry ours; [`error_from_read`](crate::error_from_read) takes them out.
+/// On a local disk it reads the file itself, from its first `read` on. On other stores it makes ranged requests, the first
+/// of them when it is opened, and fetches two chunks ahead, so it holds at most three chunks of 8 MiB. The requests work
+/// on the runtime's threads, so it may be read from any thread but those: from rayon, `spawn_blocking` or a plain thread.
+/// Errors of `read` carry ours; [`error_from_read`](crate::error_from_read) takes them out.
 #[derive(Debug)]
 pub struct PinnedReader {
+    input: RawInput,
+    source: Source,
+    has_failed: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Local(LocalReader),
+    Store(StoreReader),
+}
+
+/// The requests for one object.
+#[derive(Debug)]
+struct StoreReader {
     lake: Lake,
     input: RawInput,
     runtime: Handle,
@@ -33,24 +53,27 @@ pub struct PinnedReader {
     ahead: VecDeque<Receiver<Result<Bytes>>>,
     next: u64,
     has_asked: bool,
+    is_peek: bool,
     is_confirmed: bool,
-    has_failed: bool,
 }
 
 impl Lake {
-    /// Opens a listed raw file for blocking reads; nothing is requested yet.
+    /// Opens a listed raw file for blocking reads from its first to its last byte.
     pub fn read_pinned(&self, input: &RawInput, runtime: &Handle) -> PinnedReader {
-        PinnedReader {
-            lake: self.clone(),
-            input: input.clone(),
-            runtime: runtime.clone(),
-            chunk: Bytes::new(),
-            ahead: VecDeque::new(),
-            next: 0,
-            has_asked: false,
-            is_confirmed: false,
-            has_failed: false,
-        }
+        self.open_pinned(input, runtime, false)
+    }
+
+    /// Opens a listed raw file for a look at its first bytes. It may be read on, but asks for no more before it is.
+    pub fn peek_pinned(&self, input: &RawInput, runtime: &Handle) -> PinnedReader {
+        self.open_pinned(input, runtime, true)
+    }
+
+    fn open_pinned(&self, input: &RawInput, runtime: &Handle, is_peek: bool) -> PinnedReader {
+        let source = match self.direct() {
+            Some(local) => Source::Local(LocalReader::new(local.file(&input.key), input)),
+            None => Source::Store(StoreReader::new(self, input, runtime, is_peek)),
+        };
+        PinnedReader { input: input.clone(), source, has_failed: false }
     }
 
     /// Reads a whole listed raw file.
@@ -93,24 +116,64 @@ impl PinnedReader {
     pub fn input(&self) -> &RawInput {
         &self.input
     }
+}
+
+impl Read for PinnedReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // A read after a failure would go on behind a gap.
+        if self.has_failed {
+            return Err(io::Error::other(Error::internal("read on after a failed read").with("key", &self.input.key)));
+        }
+        let read = match &mut self.source {
+            Source::Local(reader) => reader.read(buffer),
+            Source::Store(reader) => reader.read(buffer),
+        };
+        self.has_failed = read.is_err();
+        read.map_err(io::Error::other)
+    }
+}
+
+impl StoreReader {
+    fn new(lake: &Lake, input: &RawInput, runtime: &Handle, is_peek: bool) -> Self {
+        let mut reader = StoreReader {
+            lake: lake.clone(),
+            input: input.clone(),
+            runtime: runtime.clone(),
+            chunk: Bytes::new(),
+            ahead: VecDeque::new(),
+            next: 0,
+            has_asked: false,
+            is_peek,
+            is_confirmed: false,
+        };
+        if is_peek {
+            reader.request(PEEK_BYTES)
+        } else {
+            reader.request_ahead()
+        }
+        reader
+    }
 
     fn request_ahead(&mut self) {
-        while self.ahead.len() <= CHUNKS_AHEAD {
-            let start = self.next;
-            let end = self.input.size.min(start.saturating_add(CHUNK_BYTES));
-            // An empty file is requested too, once: that it is still there and still empty has to be known.
-            if start == end && self.has_asked {
-                return;
-            }
-            (self.next, self.has_asked) = (end, true);
-            let (lake, input) = (self.lake.clone(), self.input.clone());
-            let chunk = self.on_runtime(async move { lake.get_pinned_range(&input, start..end).await });
-            self.ahead.push_back(chunk);
+        // An empty file is requested too, once: that it is still there and still empty has to be known.
+        while self.ahead.len() <= CHUNKS_AHEAD && (self.next < self.input.size || !self.has_asked) {
+            self.request(CHUNK_BYTES);
         }
     }
 
+    fn request(&mut self, length: u64) {
+        let start = self.next;
+        let end = self.input.size.min(start.saturating_add(length));
+        (self.next, self.has_asked) = (end, true);
+        let (lake, input) = (self.lake.clone(), self.input.clone());
+        let chunk = self.on_runtime(async move { lake.get_pinned_range(&input, start..end).await });
+        self.ahead.push_back(chunk);
+    }
+
     fn fetch(&mut self) -> Result<Option<Bytes>> {
-        self.request_ahead();
+        if !self.is_peek || self.ahead.is_empty() {
+            self.request_ahead();
+        }
         if let Some(waiting) = self.ahead.pop_front() {
             return receive(&waiting).map(Some);
         }
@@ -130,22 +193,10 @@ impl PinnedReader {
         });
         receiver
     }
-}
 
-fn receive<T>(waiting: &Receiver<Result<T>>) -> Result<T> {
-    waiting.recv().map_err(|error| Error::internal("the runtime stopped during a read").caused_by(error))?
-}
-
-impl Read for PinnedReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         while self.chunk.is_empty() {
-            // A read after a failure would go on behind a gap.
-            if self.has_failed {
-                return Err(io::Error::other(Error::internal("read on after a failed read").with("key", &self.input.key)));
-            }
-            let fetched = self.fetch();
-            self.has_failed = fetched.is_err();
-            match fetched.map_err(io::Error::other)? {
+            match self.fetch()? {
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),
             }
@@ -159,7 +210,11 @@ impl Read for PinnedReader {
     }
 }
 
-fn changed(input: &RawInput) -> Error {
+fn receive<T>(waiting: &Receiver<Result<T>>) -> Result<T> {
+    waiting.recv().map_err(|error| Error::internal("the runtime stopped during a read").caused_by(error))?
+}
+
+pub(crate) fn changed(input: &RawInput) -> Error {
     Error::new(ErrorKind::Transient, "raw file changed while it was read").with("key", &input.key)
 }
 

@@ -50,7 +50,8 @@ impl Lake {
         let store =
             LocalFileSystem::new_with_prefix(&root).map_err(|error| store_error("cannot open the lake", &shown, error))?;
         let store = DurableStore::new(store, LocalRoot::new(root.clone()));
-        Ok(Lake::with_store(Arc::new(store), Some(root), RetryPolicy::default()))
+        let local = LocalRoot::new(root).read_directly();
+        Ok(Lake::assemble(Arc::new(store), Some(local), RetryPolicy::default(), Arc::default(), None))
     }
 
     /// Makes an empty lake in memory, for tests and trials.
@@ -90,7 +91,8 @@ impl Lake {
     #[must_use]
     pub fn decorated(&self, retry: RetryPolicy, decorate: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Lake {
         let Inner { store, local, meter, uploads, .. } = self.inner.as_ref();
-        Lake::assemble(decorate(Arc::clone(store)), local.clone(), retry, Arc::clone(meter), *uploads)
+        let local = local.as_ref().map(LocalRoot::read_through_store);
+        Lake::assemble(decorate(Arc::clone(store)), local, retry, Arc::clone(meter), *uploads)
     }
 
     /// Reads a whole object; the key is relative to the lake.
@@ -113,6 +115,11 @@ impl Lake {
 
     pub(crate) fn local(&self) -> Option<&LocalRoot> {
         self.inner.local.as_ref()
+    }
+
+    /// The folder, when nothing between it and the reader needs to see a read.
+    pub(crate) fn direct(&self) -> Option<&LocalRoot> {
+        self.local().filter(|local| local.is_read_directly())
     }
 
     pub(crate) fn retry(&self) -> RetryPolicy {

@@ -31,7 +31,12 @@ impl Keys {
     /// # Errors
     /// `Misconfigured` for a type that has no order.
     pub(crate) fn new(columns: &[KeyColumn], rows: usize) -> Result<Self> {
-        if let Some(packed) = packed(columns, rows) {
+        Keys::with_ranges(columns, ranges(columns).as_deref(), rows)
+    }
+
+    /// The same with the columns' [`ranges`].
+    pub(crate) fn with_ranges(columns: &[KeyColumn], ranges: Option<&[Range]>, rows: usize) -> Result<Self> {
+        if let Some(packed) = ranges.and_then(|ranges| packed(columns, ranges, rows)) {
             return Ok(Keys::Packed(packed));
         }
         let options = |column: &KeyColumn| SortOptions { descending: column.descending, nulls_first: true };
@@ -103,12 +108,12 @@ fn sort_packed(keys: &[u64], rows: Vec<u32>) -> Sorted {
 }
 
 /// How many bytes the keys of these columns and their sorting take, at most.
-pub(crate) fn estimate(columns: &[KeyColumn], rows: usize) -> u64 {
+pub(crate) fn estimate(columns: &[KeyColumn], ranges: Option<&[Range]>, rows: usize) -> u64 {
     const NUMBER: usize = size_of::<u32>();
     const WORD: usize = size_of::<u64>();
     const PAIR: usize = size_of::<(u64, u32)>();
     let held: usize = columns.iter().flat_map(|column| &column.chunks).map(|array| array.get_array_memory_size()).sum();
-    let bits = columns.iter().map(|column| range(column).map(|(_, bits)| bits)).sum::<Option<u32>>();
+    let bits = ranges.map(|ranges| ranges.iter().map(|range| range.bits).sum::<u32>());
     let row_bits = usize::BITS - rows.leading_zeros();
     // Row numbers, keys, and what is sorted together with the room that merging takes.
     let making = match bits {
@@ -126,11 +131,23 @@ fn prefix(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(head)
 }
 
-/// Packs the columns by the range their values span; `None` when they need more than 64 bits or are no exact numbers.
-fn packed(columns: &[KeyColumn], rows: usize) -> Option<Vec<u64>> {
-    let ranges = columns.iter().map(range).collect::<Option<Vec<_>>>()?;
-    let bits: u32 = ranges.iter().map(|(_, bits)| bits).sum();
-    if bits > 64 {
+/// The numbers of a column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    /// The least and the greatest, when there is any.
+    bounds: Option<(i128, i128)>,
+    /// The bits that hold their distance plus one code for null.
+    bits: u32,
+}
+
+/// The ranges of all columns; `None` when one has no exact numbers, or needs more than 64 bits.
+pub(crate) fn ranges(columns: &[KeyColumn]) -> Option<Vec<Range>> {
+    columns.iter().map(range).collect()
+}
+
+/// Packs the columns by the range their values span; `None` when they need more than 64 bits.
+fn packed(columns: &[KeyColumn], ranges: &[Range], rows: usize) -> Option<Vec<u64>> {
+    if ranges.iter().map(|range| range.bits).sum::<u32>() > 64 {
         return None;
     }
     let mut keys = vec![0_u64; rows];
@@ -142,7 +159,9 @@ fn packed(columns: &[KeyColumn], rows: usize) -> Option<Vec<u64>> {
         rest = after;
     }
     parts.into_par_iter().enumerate().for_each(|(chunk, part)| {
-        for (column, (bounds, bits)) in columns.iter().zip(&ranges) {
+        // Written before it is read: a fresh page that is read first costs two faults.
+        part.fill(0);
+        for (column, Range { bounds, bits }) in columns.iter().zip(ranges) {
             // One column of 64 bits leaves nothing to shift.
             part.iter_mut().for_each(|key| *key = key.checked_shl(*bits).unwrap_or(0));
             let (Some((least, greatest)), Some(array)) = (*bounds, column.chunks.get(chunk)) else { continue };
@@ -157,14 +176,13 @@ fn packed(columns: &[KeyColumn], rows: usize) -> Option<Vec<u64>> {
     Some(keys)
 }
 
-/// The least and greatest value and the bits that hold their distance plus one code for null.
-fn range(column: &KeyColumn) -> Option<(Option<(i128, i128)>, u32)> {
+fn range(column: &KeyColumn) -> Option<Range> {
     let of_chunk = |array: &ArrayRef| if *array.data_type() == DataType::Null { Some(None) } else { number_bounds(array) };
     let of_chunks = column.chunks.par_iter().map(of_chunk).collect::<Option<Vec<_>>>()?;
     let bounds = of_chunks.into_iter().fold(None, wider);
-    let Some((least, greatest)) = bounds else { return Some((None, 0)) };
+    let Some((least, greatest)) = bounds else { return Some(Range { bounds, bits: 0 }) };
     let codes = u64::try_from(greatest.checked_sub(least)?.checked_add(1)?).ok()?;
-    Some((bounds, u64::BITS - codes.leading_zeros()))
+    Some(Range { bounds, bits: u64::BITS - codes.leading_zeros() })
 }
 
 fn wider(a: Option<(i128, i128)>, b: Option<(i128, i128)>) -> Option<(i128, i128)> {

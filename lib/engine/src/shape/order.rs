@@ -162,8 +162,9 @@ fn sort_keys(contract: &Contract) -> Result<Vec<SortKey>> {
 
 fn keys_of(sort: &[SortKey], rows: &Runs, memory: &Memory) -> Result<Keys> {
     let columns = sort.iter().map(|sort| rows.key_column(&sort.column, sort.descending)).collect::<Result<Vec<_>>>()?;
-    memory.require(keys::estimate(&columns, rows.len()), rows.len())?;
-    Keys::new(&columns, rows.len())
+    let ranges = keys::ranges(&columns);
+    memory.require(keys::estimate(&columns, ranges.as_deref(), rows.len()), rows.len())?;
+    Keys::with_ranges(&columns, ranges.as_deref(), rows.len())
 }
 
 fn without(mut order: Vec<u32>, dropped: &[Dropped], rows: usize) -> Vec<u32> {

@@ -164,7 +164,7 @@ impl OrderedRows {
             match &self.order {
                 Some(order) => {
                     let rows = order.get(range.clone()).unwrap_or_default();
-                    places.par_extend(rows.par_iter().map(|row| self.runs.place(*row)));
+                    places.extend(rows.iter().map(|row| self.runs.place(*row)));
                 }
                 None => places.extend(range.clone().map(|row| self.runs.place(number(row)))),
             }
@@ -216,6 +216,11 @@ impl Group<'_> {
     /// How many rows there are.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
+    }
+
+    /// What a value of a column takes to gather and encode, roughly, to compare columns with.
+    pub(crate) fn width(&self, column: usize) -> usize {
+        if self.rows.dictionaries.get(column).is_some_and(Option::is_some) { 1 } else { self.rows.longest_text(column).max(8) }
     }
 
     /// Gathers a column in arrays of at most 64 Ki rows, in the form the runs have it in.

@@ -1,13 +1,14 @@
 //! The one Parquet writer: sorted batches become files of about the target size, with equal bytes for equal rows.
 //!
 //! ```text
-//! rows ─▶ properties (dictionary or not, from a sample) ─▶ split (from a sample's size) ─▶ gather and encode columns in parallel ─▶ store
+//! rows ─▶ properties (dictionary or not, from a sample) ─▶ split (from a sample's size) ─▶ pipeline: gather and encode columns ─▶ store
 //! ```
 //!
 //! Invariant: bytes depend on rows and contract only, never on threads, time, host or version, so that a replay proves itself by hash.
 
 mod encode;
 mod parts;
+mod pipeline;
 mod properties;
 mod stats;
 mod verify;

@@ -12,6 +12,7 @@ use windrow_core::contract::Output;
 use windrow_core::{Contract, Error, Result};
 
 use super::encode::{Bounds, Encoding, encode_batches};
+use super::pipeline;
 use super::properties::{Facts, properties};
 use super::stats::ColumnStats;
 use crate::schema::file_schema;
@@ -67,7 +68,7 @@ pub fn write_parts(contract: &Contract, rows: &OrderedRows, store: &impl PartSto
         schema,
     };
     let sampled_rows = sampled.len();
-    let (encoded, bounds) = encoding.encode_groups((sampled_rows > 0).then_some(sampled).into_iter(), Vec::new())?;
+    let (encoded, bounds) = pipeline::encode(&encoding, (sampled_rows > 0).then_some(sampled).into_iter(), Vec::new())?;
     let estimate = encoded.len() as u128 * rows.len() as u128 / sampled_rows.max(1) as u128;
     let count = part_count(estimate, rows.len(), contract.output.target_file_bytes);
     let expected_bytes = usize::try_from(estimate / count as u128).unwrap_or(0);

@@ -218,13 +218,20 @@ async fn a_large_object_that_is_replaced_while_it_is_read_is_of_one_version() {
 
 async fn read_blocking(lake: &Lake, change: impl Future<Output = ()>, start: usize) -> Result<Vec<u8>, windrow_core::Error> {
     let input = lake.list_inputs("flights/2013-01-01/*.csv").await.unwrap().inputs.remove(0);
+    let mut change = Some(change);
+    // Requests begin when a reader is opened.
+    if start == 0 {
+        change.take().unwrap().await;
+    }
     let mut reader = lake.read_pinned(&input, &tokio::runtime::Handle::current());
     let begun = tokio::task::spawn_blocking(move || {
         let mut bytes = vec![0; start];
         reader.read_exact(&mut bytes).map(|()| (reader, bytes))
     });
     let (mut reader, mut bytes) = begun.await.unwrap().map_err(error_from_read)?;
-    change.await;
+    if let Some(change) = change {
+        change.await;
+    }
     let rest = tokio::task::spawn_blocking(move || reader.read_to_end(&mut bytes).map(|_| bytes));
     rest.await.unwrap().map_err(error_from_read)
 }
