@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use jiff::tz::TimeZone;
+use rayon::prelude::*;
 use tempfile::TempDir;
 use windrow_core::contract::{OnViolation, TransformKind, TransformSpec};
 use windrow_core::ledger::{InputEntry, RowCounts, inputs_sha256};
-use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table};
-use windrow_engine::{Chunk, Origin, Position, rejects, schema, shape};
+use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table, ViolationReport};
+use windrow_engine::shape::{self, Collector, Memory, OrderedRows, Shaped};
+use windrow_engine::{Chunk, Origin, Position, rejects, schema};
 use windrow_lake::{Claimed, Head, LakeTable};
 use windrow_transform::{Inputs, Params, SqlTransform, TableInput, Transform};
 
@@ -105,7 +107,7 @@ fn compute(
     spec: &TransformSpec,
     heads: &[(Table, Head)],
     window: &PartitionWindow,
-) -> Result<Vec<Chunk>> {
+) -> Result<Vec<RecordBatch>> {
     let mut tables = Vec::new();
     let mut downloads = Vec::new();
     for (table, head) in heads {
@@ -117,20 +119,19 @@ fn compute(
     let batches = windrow_transform::run(transform(session, spec)?.as_ref(), &inputs, &params(contract, window)?);
     let batches = batches.or_else(|error| Err(shown_error(session, contract, spec, error)?))?;
     drop(downloads);
-    // Rows come in any order; a sort by a unique key gives them one, and so spares the pass that looks at all columns.
-    let batches = if shape::is_sorted_totally(contract) { batches } else { shape::in_total_order(&batches)? };
-    Ok(chunks(&format!("{} {window} (rows of the result)", contract.table), batches))
+    Ok(batches)
 }
 
 /// Batches as the engine takes them: the rows are the lines of what is named.
-fn chunks(name: &str, batches: Vec<RecordBatch>) -> Vec<Chunk> {
-    let (name, mut line): (Arc<str>, u64) = (name.into(), 1);
-    let chunk = |batch: RecordBatch| {
+fn chunks(table: &Table, window: &PartitionWindow, batches: &[RecordBatch]) -> Vec<(Position, Chunk)> {
+    let name: Arc<str> = format!("{table} {window} (rows of the result)").into();
+    let mut line: u64 = 1;
+    let chunk = |(block, batch): (u32, &RecordBatch)| {
         let origin = Origin::new(name.clone(), line);
         line += batch.num_rows() as u64;
-        Chunk { batch, origin }
+        (Position { file: 0, block }, Chunk { batch: batch.clone(), origin })
     };
-    batches.into_iter().map(chunk).collect()
+    (0..).zip(batches).map(chunk).collect()
 }
 
 /// The engine's error; without its words when a table it speaks of has classified columns.
@@ -218,19 +219,23 @@ fn finish(
     contract: &Contract,
     table: &LakeTable,
     claimed: &Claimed,
-    chunks: Vec<Chunk>,
+    batches: Vec<RecordBatch>,
     inputs: Vec<InputEntry>,
 ) -> Result<staging::StagedWindow> {
-    let rows_in = chunks.iter().map(|chunk| chunk.batch.num_rows() as u64).sum();
+    let rows_in = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     debug_assert!(contract.on_violation == OnViolation::Fail, "only raw and clean contracts divert rows");
     let memory = session.window_memory();
-    let collector = shape::Collector::new(contract, &claimed.window(), &memory)?;
-    (0..).zip(chunks).try_for_each(|(block, chunk)| collector.add(Position { file: 0, block }, chunk))?;
-    let refused = collector.refused();
-    if !refused.is_empty() {
-        return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
-    }
-    let shaped = collector.order()?;
+    let shaped = match in_any_order(contract, claimed, &memory, &batches)? {
+        Some(rows) => Shaped { rows, duplicates: ViolationReport::default() },
+        None => {
+            let (refused, shaped) = in_total_order(contract, claimed, &memory, &batches)?;
+            if !refused.is_empty() {
+                return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
+            }
+            shaped
+        }
+    };
+    drop(batches);
     if shaped.duplicates.counts().any(|(code, ..)| code != windrow_core::Code::DuplicateDropped) {
         return Err(evidence::quarantine_data(session, table, claimed, &shaped.duplicates, rows_in)?);
     }
@@ -241,4 +246,27 @@ fn finish(
     session.runtime.check_interrupted()?;
     let rows = RowCounts { read: rows_in, written: shaped.rows.len() as u64, rejected: shaped.duplicates.rejected_rows() };
     staging::stage(session, table, claimed, contract, &shaped.rows, inputs, rows)
+}
+
+/// The rows of a result that breaks nothing. An SQL engine yields them in whatever order its threads finish, so a result
+/// of which any row has to be spoken of gives `None`.
+fn in_any_order(contract: &Contract, claimed: &Claimed, memory: &Memory, batches: &[RecordBatch]) -> Result<Option<OrderedRows>> {
+    let collector = Collector::of_unordered(contract, &claimed.window(), memory)?;
+    let chunks = chunks(&contract.table, &claimed.window(), batches);
+    chunks.into_par_iter().try_for_each(|(position, chunk)| collector.add(position, chunk))?;
+    if collector.refused().is_empty() { collector.order_any() } else { Ok(None) }
+}
+
+/// The same with the rows numbered in an order that all their columns give, so that evidence of equal results is equal.
+fn in_total_order(
+    contract: &Contract,
+    claimed: &Claimed,
+    memory: &Memory,
+    batches: &[RecordBatch],
+) -> Result<(ViolationReport, Shaped)> {
+    let collector = Collector::new(contract, &claimed.window(), memory)?;
+    let batches = shape::in_total_order(batches)?;
+    let chunks = chunks(&contract.table, &claimed.window(), &batches);
+    chunks.into_par_iter().try_for_each(|(position, chunk)| collector.add(position, chunk))?;
+    Ok((collector.refused(), collector.order()?))
 }

@@ -38,6 +38,7 @@
 
 mod catalog;
 mod classify;
+mod digest;
 mod discovery;
 mod download;
 mod durable;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use windrow_core::canonical::sha256_hex;
 use windrow_core::layout::{self, RegisterKind};
 use windrow_core::ledger::{Claim, CodeVersion, Decision, Outcome, Staged, Stored};
 use windrow_core::{Attempt, Epoch, Error, ErrorKind, PartitionWindow, Result};
@@ -86,14 +85,14 @@ impl LakeTable {
     /// `CorruptInput` for a file that is missing or differs, else what the store says.
     pub async fn verify_head(&self, head: &Head) -> Result<()> {
         for file in &head.files {
-            let bytes = match self.lake().get_bytes(&file.key).await {
+            let (size, sha256) = match self.lake().digest(&file.key).await {
                 Err(error) if error.kind() == ErrorKind::InputMissing => return Err(damaged(file, "is missing")),
                 read => read?,
             };
-            if u64::try_from(bytes.len()).ok() != Some(file.size) {
+            if size != file.size {
                 return Err(damaged(file, "has another size than published"));
             }
-            if sha256_hex(&bytes) != file.sha256 {
+            if sha256 != file.sha256 {
                 return Err(damaged(file, "has other bytes than published"));
             }
         }

@@ -31,10 +31,15 @@ pub fn to_polars(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<DataFram
 ///
 /// # Errors
 /// `Internal` when a column has a type Arrow does not know.
-pub fn from_polars(mut frame: DataFrame) -> Result<Vec<RecordBatch>> {
-    if let Some(batches) = columns::plain_batches(&frame).filter(|batches| !batches.is_empty()) {
-        return Ok(batches);
+pub fn from_polars(frame: DataFrame) -> Result<Vec<RecordBatch>> {
+    match columns::plain_batches(&frame).filter(|batches| !batches.is_empty()) {
+        Some(batches) => Ok(batches),
+        None => through_ipc(frame),
     }
+}
+
+/// The way for any type.
+pub(crate) fn through_ipc(mut frame: DataFrame) -> Result<Vec<RecordBatch>> {
     let mut bytes = Vec::new();
     IpcStreamWriter::new(&mut bytes).finish(&mut frame).map_err(|error| crossing("from polars", error))?;
     drop(frame);

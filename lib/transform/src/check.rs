@@ -225,7 +225,7 @@ mod tests {
     use windrow_core::gate::{Severity, Threshold};
 
     use super::*;
-    use crate::fixture::{batch, params, schema, write_parquet};
+    use crate::fixture::{batch, keep_only, params, schema, write_parquet};
 
     fn check(metric: Metric) -> Check {
         let place = Place::new("orders.clean.odcs.yaml", 40, 12);
@@ -344,20 +344,6 @@ mod tests {
         assert!(shown[0].starts_with("Measured"), "{shown:?}");
         assert!(shown[1].starts_with("Broken"), "{shown:?}");
         assert!(shown[2].starts_with("Measured"), "{shown:?}");
-    }
-
-    /// Destroys the pages of a file, all but those of some columns, and leaves the footer.
-    fn keep_only(file: &std::path::Path, columns: &[&str]) {
-        use parquet::file::reader::{FileReader, SerializedFileReader};
-        let reader = SerializedFileReader::new(std::fs::File::open(file).unwrap()).unwrap();
-        let mut bytes = std::fs::read(file).unwrap();
-        for group in reader.metadata().row_groups() {
-            for chunk in group.columns().iter().filter(|chunk| !columns.contains(&chunk.column_path().string().as_str())) {
-                let (start, length) = chunk.byte_range();
-                bytes[start as usize..(start + length) as usize].fill(0xff);
-            }
-        }
-        std::fs::write(file, bytes).unwrap();
     }
 
     #[test]

@@ -104,3 +104,130 @@ fn texts(column: &StringChunked) -> Option<ArrayRef> {
     column.iter().for_each(|text| builder.append_option(text));
     Some(Arc::new(builder.finish()))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_cast::cast;
+    use arrow_schema::{DataType as Arrow, TimeUnit as Unit};
+    use arrow_select::concat::concat_batches;
+    use polars::prelude::{AnyValue, DataType as D, NamedFrom, TimeZone};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bridge;
+
+    /// Every type a column of a curated table can have, but lists and structs.
+    fn plain_types() -> Vec<Arrow> {
+        let mut types = vec![Arrow::Int8, Arrow::Int16, Arrow::Int32, Arrow::Int64];
+        types.extend([Arrow::UInt8, Arrow::UInt16, Arrow::UInt32, Arrow::UInt64, Arrow::Float32, Arrow::Float64]);
+        types.extend([Arrow::Boolean, Arrow::Date32, Arrow::Utf8]);
+        types.extend([Arrow::Decimal128(5, 2), Arrow::Decimal128(18, 0), Arrow::Decimal128(38, 10)]);
+        for unit in [Unit::Millisecond, Unit::Microsecond, Unit::Nanosecond] {
+            types.extend([Arrow::Timestamp(unit, None), Arrow::Timestamp(unit, Some("UTC".into()))]);
+        }
+        types
+    }
+
+    /// The numbers as a column of any type.
+    fn column(data_type: &Arrow, values: &[Option<i8>]) -> ArrayRef {
+        let numbers: ArrayRef = Arc::new(values.iter().copied().collect::<PrimitiveArray<Int8Type>>());
+        let positive: ArrayRef =
+            Arc::new(values.iter().map(|value| value.map(i8::unsigned_abs)).collect::<PrimitiveArray<UInt8Type>>());
+        match data_type {
+            Arrow::UInt8 | Arrow::UInt16 | Arrow::UInt32 | Arrow::UInt64 => cast(&positive, data_type).unwrap(),
+            Arrow::Date32 => cast(&cast(&numbers, &Arrow::Int32).unwrap(), data_type).unwrap(),
+            Arrow::Timestamp(..) => cast(&cast(&numbers, &Arrow::Int64).unwrap(), data_type).unwrap(),
+            other => cast(&numbers, other).unwrap(),
+        }
+    }
+
+    fn frame_of(values: &[Option<i8>]) -> DataFrame {
+        let columns = plain_types().into_iter().enumerate().map(|(index, data_type)| {
+            let array = column(&data_type, values);
+            (format!("c{index}"), array, true)
+        });
+        let batch = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
+        bridge::to_polars(&batch.schema(), &[batch]).unwrap()
+    }
+
+    /// What IPC makes of a frame, texts narrowed.
+    fn by_ipc(frame: &DataFrame) -> RecordBatch {
+        let batches = bridge::through_ipc(frame.clone()).unwrap();
+        let whole = concat_batches(&batches[0].schema(), &batches).unwrap();
+        let schema = whole.schema();
+        let narrowed = schema.fields().iter().zip(whole.columns()).map(|(field, array)| {
+            let array = if *array.data_type() == Arrow::LargeUtf8 { cast(array, &Arrow::Utf8).unwrap() } else { array.clone() };
+            (field.name().clone(), array, true)
+        });
+        RecordBatch::try_from_iter_with_nullable(narrowed.collect::<Vec<_>>()).unwrap()
+    }
+
+    fn directly(frame: &DataFrame) -> RecordBatch {
+        let batches = plain_batches(frame).unwrap();
+        batches.first().map_or_else(
+            || RecordBatch::new_empty(by_ipc(frame).schema()),
+            |first| concat_batches(&first.schema(), &batches).unwrap(),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn plain_columns_are_what_ipc_makes_of_them(
+            parts in prop::collection::vec(prop::collection::vec(prop::option::of(-100_i8..100), 0..40), 1..4),
+            from in 0_i64..50,
+            rows in 0_usize..120,
+        ) {
+            let mut frame = frame_of(&parts[0]);
+            for part in &parts[1..] {
+                frame.vstack_mut_owned(frame_of(part)).unwrap();
+            }
+            prop_assert_eq!(directly(&frame), by_ipc(&frame));
+            let cut = frame.slice(from, rows);
+            prop_assert_eq!(directly(&cut), by_ipc(&cut));
+        }
+    }
+
+    #[test]
+    fn extreme_values_and_columns_of_nulls_cross() {
+        let frame = DataFrame::new_infer_height(vec![
+            Series::new("i64".into(), [Some(i64::MIN), None, Some(i64::MAX)]).into(),
+            Series::new("u64".into(), [Some(u64::MAX), None, Some(0)]).into(),
+            Series::new("f64".into(), [Some(f64::NEG_INFINITY), None, Some(-0.0)]).into(),
+            Series::new("text".into(), [Some("zo\u{eb}\0"), None, Some("longer than what stands in a view itself")]).into(),
+            Series::new("none".into(), [None::<&str>; 3]).into(),
+            Series::from_any_values_and_dtype(
+                "decimal".into(),
+                &[AnyValue::Decimal(10_i128.pow(38) - 1, 38, 3), AnyValue::Null, AnyValue::Decimal(1 - 10_i128.pow(38), 38, 3)],
+                &D::Decimal(38, 3),
+                true,
+            )
+            .unwrap()
+            .into(),
+            Series::new("at".into(), [Some(i64::MIN + 1), None, Some(0)])
+                .cast(&D::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)))
+                .unwrap()
+                .into(),
+        ])
+        .unwrap();
+        assert_eq!(directly(&frame), by_ipc(&frame));
+    }
+
+    #[test]
+    fn pieces_are_bounded_and_in_order() {
+        let rows = PIECE_ROWS + 5;
+        let frame =
+            DataFrame::new_infer_height(vec![Series::new("n".into(), (0..rows as u64).collect::<Vec<u64>>()).into()]).unwrap();
+        let batches = plain_batches(&frame).unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [PIECE_ROWS, 5]);
+        assert_eq!(directly(&frame), by_ipc(&frame));
+    }
+
+    #[test]
+    fn what_is_not_plain_goes_another_way() {
+        let list = Series::new("list".into(), [Series::new("".into(), [1_i64, 2])]);
+        let frame = DataFrame::new_infer_height(vec![list.into()]).unwrap();
+        assert!(plain_batches(&frame).is_none());
+        assert!(plain_batches(&DataFrame::empty()).is_none());
+        assert_eq!(bridge::from_polars(frame).unwrap()[0].num_rows(), 1);
+    }
+}

@@ -238,7 +238,11 @@ impl Group<'_> {
         self.places.chunks(BATCH_ROWS).try_for_each(|places| gather(&sources, dictionary, places, see))
     }
 
-    fn batches(&self) -> Result<Vec<RecordBatch>> {
+    /// Gathers all columns in their plain forms.
+    ///
+    /// # Errors
+    /// As [`Group::column`].
+    pub(crate) fn batches(&self) -> Result<Vec<RecordBatch>> {
         let schema = &self.rows.runs.schema;
         let mut columns: Vec<Vec<ArrayRef>> = Vec::with_capacity(schema.fields().len());
         for column in 0..schema.fields().len() {

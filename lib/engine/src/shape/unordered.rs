@@ -21,7 +21,11 @@ pub(crate) fn settle(ordered: &mut OrderedRows, is_tie: &(dyn Fn(u32, u32) -> bo
     let fields = first.columns().iter().map(|array| SortField::new(array.data_type().clone())).collect();
     let converter = RowConverter::new(fields).map_err(failed)?;
     let mut rows = converter.empty_rows(batches.iter().map(RecordBatch::num_rows).sum(), 0);
-    batches.iter().map(RecordBatch::columns).try_for_each(|columns: &[ArrayRef]| converter.append(&mut rows, columns)).map_err(failed)?;
+    batches
+        .iter()
+        .map(RecordBatch::columns)
+        .try_for_each(|columns: &[ArrayRef]| converter.append(&mut rows, columns))
+        .map_err(failed)?;
     drop(batches);
     let mut start = 0;
     let numbered = ties.into_iter().map(|tie| {
