@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use windrow_core::contract::{DedupePolicy, Property};
-use windrow_core::{Code, Contract, Place, Violation, ViolationReport};
+use windrow_core::{Code, Contract, Place, Result, Violation, ViolationReport};
 
 use super::keys::Keys;
 use super::rows::Runs;
@@ -37,7 +37,7 @@ pub(crate) fn find_duplicates(sorted: &[u32], keys: &Keys, rank: Option<&Keys>, 
 }
 
 /// Reports the dropped rows, each counted as one rejected row.
-pub(crate) fn report(contract: &Contract, policy: &DedupePolicy, dropped: &[Dropped], rows: &Runs) -> ViolationReport {
+pub(crate) fn report(contract: &Contract, policy: &DedupePolicy, dropped: &[Dropped], rows: &Runs) -> Result<ViolationReport> {
     let key: Vec<&Property> = contract.primary_key().into_iter().filter(|property| !property.partitioned).collect();
     let code = if *policy == DedupePolicy::Fail { Code::DuplicateKey } else { Code::DuplicateDropped };
     let quote = contract.quote(quoted_place(contract, &key));
@@ -55,13 +55,13 @@ pub(crate) fn report(contract: &Contract, policy: &DedupePolicy, dropped: &[Drop
         report.push(Violation {
             line,
             column: Some(names.clone()),
-            value: Some(key_text(&key, *row, rows)),
+            value: Some(key_text(&key, *row, rows)?),
             contract: Some(quote.clone()),
             ..Violation::of_file(code, file, expected)
         });
         report.count_rejected_rows(1);
     }
-    report
+    Ok(report)
 }
 
 fn quoted_place<'a>(contract: &'a Contract, key: &[&'a Property]) -> &'a Place {
@@ -69,15 +69,15 @@ fn quoted_place<'a>(contract: &'a Contract, key: &[&'a Property]) -> &'a Place {
     declared.or_else(|| key.first().map(|property| &property.place)).unwrap_or(&contract.window.place)
 }
 
-fn key_text(key: &[&Property], row: u32, rows: &Runs) -> String {
-    let part = |property: &&Property| {
+fn key_text(key: &[&Property], row: u32, rows: &Runs) -> Result<String> {
+    let part = |property: &&Property| -> Result<String> {
         if !may_be_shown(property) {
-            return MASK.to_owned();
+            return Ok(MASK.to_owned());
         }
-        let value = rows.value(row, &property.name, |array, row| value_text(array, row));
-        value.unwrap_or_else(|| "null".to_owned())
+        let value = rows.value(row, &property.name, |array, row| value_text(array, row))?;
+        Ok(value.unwrap_or_else(|| "null".to_owned()))
     };
-    let text = key.iter().map(part).collect::<Vec<_>>().join(", ");
+    let text = key.iter().map(part).collect::<Result<Vec<_>>>()?.join(", ");
     let end = text.floor_char_boundary(windrow_core::violation::MAX_VALUE_BYTES.min(text.len()));
-    text.get(..end).unwrap_or_default().to_owned()
+    Ok(text.get(..end).unwrap_or_default().to_owned())
 }

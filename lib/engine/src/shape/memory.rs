@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use windrow_core::{Error, ErrorKind};
+
+use super::spill::SpillFile;
 
 /// The bound of one window.
 #[derive(Debug, Default)]
@@ -11,6 +14,7 @@ pub struct Memory {
     limit: Option<u64>,
     folder: PathBuf,
     spilled: AtomicU64,
+    file: OnceLock<Arc<SpillFile>>,
 }
 
 /// What reading, encoding and the program itself need beside the rows.
@@ -19,7 +23,7 @@ const WORKING_BYTES: u64 = 64 << 20;
 impl Memory {
     /// At most about `limit` bytes in all; columns that do not fit are written to an unnamed file in `folder`.
     pub fn limited(limit: u64, folder: PathBuf) -> Self {
-        Memory { limit: Some(limit), folder, spilled: AtomicU64::new(0) }
+        Memory { limit: Some(limit), folder, ..Memory::default() }
     }
 
     /// No bound: everything stays in memory.
@@ -42,16 +46,34 @@ impl Memory {
         self.spilled.load(Ordering::Relaxed)
     }
 
+    /// The file of spilled columns, made when it is first needed.
+    ///
+    /// # Errors
+    /// As [`SpillFile::create`].
+    pub(crate) fn file(&self) -> Result<Arc<SpillFile>, Error> {
+        if let Some(file) = self.file.get() {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(SpillFile::create(&self.folder)?);
+        Ok(self.file.get_or_init(|| file).clone())
+    }
+
     pub(crate) fn count_spilled(&self, bytes: u64) {
         self.spilled.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// How many bytes of columns may be held while files are read.
+    /// How many bytes of columns may be held while files are read: half of what is left, since an allocator does not give
+    /// back all that was freed.
     pub(crate) fn for_columns(&self) -> u64 {
-        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(WORKING_BYTES) / 4)
+        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(2 * WORKING_BYTES) / 2)
     }
 
     /// Tells whether that many bytes fit beside what is always needed.
+    pub(crate) fn fits(&self, bytes: u64) -> bool {
+        self.limit.is_none_or(|limit| bytes.saturating_add(WORKING_BYTES) <= limit)
+    }
+
+    /// Insists that so many bytes of keys fit.
     ///
     /// # Errors
     /// `OutOfMemory` with the limit that would do.

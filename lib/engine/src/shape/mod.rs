@@ -11,6 +11,7 @@ mod collect;
 mod conform;
 mod dedupe;
 mod gather;
+mod key_part;
 mod keys;
 mod memory;
 mod order;

@@ -5,7 +5,7 @@ use windrow_core::contract::{DedupePolicy, SortKey};
 use windrow_core::{Contract, Error, Result, ViolationReport};
 
 use super::dedupe::{Dropped, find_duplicates, report};
-use super::keys::{self, Keys};
+use super::keys::{self, KeyColumn, Keys, Sorted};
 use super::memory::Memory;
 use super::rows::{OrderedRows, Runs};
 
@@ -94,28 +94,29 @@ impl<'a> Ordering<'a> {
     ///
     /// # Errors
     /// `Misconfigured` for columns without an order, `OutOfMemory` when keys exceed the limit.
-    pub(crate) fn order(&self, rows: &Runs, memory: &Memory) -> Result<(Option<Vec<u32>>, ViolationReport)> {
+    pub(crate) fn order(&self, rows: &mut Runs, memory: &Memory) -> Result<(Option<Vec<u32>>, ViolationReport)> {
         if !self.has_key {
             return Ok((self.sort_rows(rows, None, memory)?, ViolationReport::default()));
         }
-        let keys = keys_of(&self.by_key, rows, memory)?;
-        let sorted = keys.sort(rows.all());
+        let sorted = sort_all(&self.by_key, rows, memory)?;
         if !sorted.has_ties {
             let order = if self.is_one_sort {
                 Some(sorted.rows)
             } else {
-                drop((keys, sorted));
+                drop(sorted);
                 self.sort_rows(rows, None, memory)?
             };
             return Ok((order, ViolationReport::default()));
         }
+        // The sort used the keys up; few windows need them again.
+        let keys = Keys::new(&columns(&self.by_key, rows)?, rows.len())?;
         let policy = self.policy();
         let rank = match policy {
             DedupePolicy::LastBy(column) => Some(Keys::new(&[rows.key_column(column, false)?], rows.len())?),
             DedupePolicy::Fail | DedupePolicy::First => None,
         };
         let dropped = find_duplicates(&sorted.rows, &keys, rank.as_ref(), rows);
-        let duplicates = report(self.contract, policy, &dropped, rows);
+        let duplicates = report(self.contract, policy, &dropped, rows)?;
         if self.is_one_sort {
             return Ok((Some(without(sorted.rows, &dropped, rows.len())), duplicates));
         }
@@ -129,24 +130,32 @@ impl<'a> Ordering<'a> {
     ///
     /// # Errors
     /// As [`Ordering::order`].
-    pub(crate) fn order_any(&self, rows: &Runs, memory: &Memory) -> Result<Option<(Vec<u32>, Option<Keys>)>> {
-        if self.has_key && !self.is_one_sort && keys_of(&self.by_key, rows, memory)?.sort(rows.all()).has_ties {
+    pub(crate) fn order_any(&self, rows: &mut Runs, memory: &Memory) -> Result<Option<(Vec<u32>, Option<Keys>)>> {
+        if self.has_key && !self.is_one_sort && sort_all(&self.by_key, rows, memory)?.has_ties {
             return Ok(None);
         }
-        let keys = keys_of(self.of_chunk(), rows, memory)?;
-        let sorted = keys.sort(rows.all());
-        Ok(match (sorted.has_ties, self.has_key) {
-            (true, true) => None,
-            (has_ties, _) => Some((sorted.rows, has_ties.then_some(keys))),
-        })
+        let sorted = sort_all(self.of_chunk(), rows, memory)?;
+        if sorted.has_ties && self.has_key {
+            return Ok(None);
+        }
+        // The sort used the keys up; few windows need them again.
+        let keys = sorted.has_ties.then(|| Keys::new(&columns(self.of_chunk(), rows)?, rows.len()));
+        Ok(Some((sorted.rows, keys.transpose()?)))
     }
 
-    fn sort_rows(&self, rows: &Runs, kept: Option<Vec<u32>>, memory: &Memory) -> Result<Option<Vec<u32>>> {
+    fn sort_rows(&self, rows: &mut Runs, kept: Option<Vec<u32>>, memory: &Memory) -> Result<Option<Vec<u32>>> {
         if self.sort.is_empty() {
             return Ok(kept);
         }
-        let keys = keys_of(&self.sort, rows, memory)?;
-        Ok(Some(keys.sort(kept.unwrap_or_else(|| rows.all())).rows))
+        let sorted = match kept {
+            None => sort_all(&self.sort, rows, memory)?,
+            Some(kept) => {
+                let (_, best) = make_room(&self.sort, rows, memory)?;
+                memory.require(best + rows.held_bytes(), rows.len())?;
+                Keys::new(&columns(&self.sort, rows)?, rows.len())?.sort(kept)
+            }
+        };
+        Ok(Some(sorted.rows))
     }
 }
 
@@ -160,11 +169,26 @@ fn sort_keys(contract: &Contract) -> Result<Vec<SortKey>> {
     Ok(contract.sort.iter().filter(|sort| Some(&sort.column) != partition).cloned().collect())
 }
 
-fn keys_of(sort: &[SortKey], rows: &Runs, memory: &Memory) -> Result<Keys> {
-    let columns = sort.iter().map(|sort| rows.key_column(&sort.column, sort.descending)).collect::<Result<Vec<_>>>()?;
-    let ranges = keys::ranges(&columns);
-    memory.require(keys::estimate(&columns, ranges.as_deref(), rows.len()), rows.len())?;
-    Keys::with_ranges(&columns, ranges.as_deref(), rows.len())
+fn columns(sort: &[SortKey], rows: &Runs) -> Result<Vec<KeyColumn>> {
+    sort.iter().map(|sort| rows.key_column(&sort.column, sort.descending)).collect()
+}
+
+/// Sorts all rows, with as much room as there is.
+fn sort_all(sort: &[SortKey], rows: &mut Runs, memory: &Memory) -> Result<Sorted> {
+    let (least, best) = make_room(sort, rows, memory)?;
+    let held = rows.held_bytes();
+    memory.require(least + held, rows.len())?;
+    let keys = Keys::new(&columns(sort, rows)?, rows.len())?;
+    Ok(keys.sort_all(!memory.fits(best + held)))
+}
+
+/// Moves columns to disk that are in the way of sorting, and says how much that takes at the least and at best.
+fn make_room(sort: &[SortKey], rows: &mut Runs, memory: &Memory) -> Result<(u64, u64)> {
+    let (least, best) = keys::estimate(&columns(sort, rows)?, rows.len());
+    if !memory.fits(best + rows.held_bytes()) {
+        rows.spill(memory)?;
+    }
+    Ok((least, best))
 }
 
 fn without(mut order: Vec<u32>, dropped: &[Dropped], rows: usize) -> Vec<u32> {

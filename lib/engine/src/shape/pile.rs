@@ -1,6 +1,6 @@
 //! Where the chunks of a window pile up: each sorted in itself, held in memory or spilled, until all are there.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
@@ -12,7 +12,6 @@ use super::memory::Memory;
 use super::order::{Ordering, Shaped};
 use super::rows::{OrderedRows, Runs, schema_of};
 use super::run::Run;
-use super::spill::SpillFile;
 use super::unordered;
 use crate::chunk::{Chunk, Position};
 use crate::form::is_form_of;
@@ -26,17 +25,14 @@ pub(crate) struct Pile<'a> {
     schema: SchemaRef,
     ordering: Ordering<'a>,
     is_key: Vec<bool>,
-    file: OnceLock<Arc<SpillFile>>,
     held: Mutex<Held>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     runs: Vec<Run>,
-    /// What could be spilled, and what could not.
+    /// What could be spilled.
     bytes: u64,
-    key_bytes: u64,
-    rows: usize,
 }
 
 impl<'a> Pile<'a> {
@@ -57,13 +53,13 @@ impl<'a> Pile<'a> {
     fn of(contract: &'a Contract, ordering: Ordering<'a>, memory: &'a Memory) -> Result<Self> {
         let schema = Arc::new(file_schema(contract));
         let is_key = ordering.key_columns(&schema);
-        Ok(Pile { contract, memory, schema, ordering, is_key, file: OnceLock::new(), held: Mutex::default() })
+        Ok(Pile { contract, memory, schema, ordering, is_key, held: Mutex::default() })
     }
 
     /// Takes a conformed chunk.
     ///
     /// # Errors
-    /// `Internal` for a chunk that was not conformed, `OutOfMemory` when not even its keys fit.
+    /// `Internal` for a chunk that was not conformed, `OutOfMemory` when the disk takes no more.
     pub(crate) fn add(&self, position: Position, chunk: Chunk) -> Result<()> {
         let Chunk { batch, origin } = chunk;
         let (have, declared) = (batch.schema_ref().fields(), self.schema.fields());
@@ -95,10 +91,9 @@ impl<'a> Pile<'a> {
         }
         let missing = |name: &str| Error::misconfigured(format!("column `{name}` of the key or sort is not in the table"));
         let column = |name: &str| batch.column_by_name(name).cloned().ok_or_else(|| missing(name));
-        let columns = sort.iter().map(|key| Ok(KeyColumn { chunks: vec![column(&key.column)?], descending: key.descending }));
-        let rows = u32::try_from(batch.num_rows()).map_err(|error| Error::internal("a chunk is too large").caused_by(error))?;
+        let columns = sort.iter().map(|key| Ok(KeyColumn::of([column(&key.column)?], key.descending)));
         let keys = Keys::new(&columns.collect::<Result<Vec<_>>>()?, batch.num_rows())?;
-        let sorted = keys.sort((0..rows).collect()).rows;
+        let sorted = keys.sort_all(false).rows;
         Ok(if sorted.is_sorted() { None } else { Some(sorted) })
     }
 
@@ -106,26 +101,15 @@ impl<'a> Pile<'a> {
         let bytes = run.held_bytes();
         let must_spill = {
             let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.rows += run.rows;
-            held.key_bytes += run.key_bytes();
-            self.memory.require(held.key_bytes, held.rows)?;
             let must_spill = held.bytes.saturating_add(bytes) > self.memory.for_columns();
             held.bytes += if must_spill { 0 } else { bytes };
             must_spill
         };
         if must_spill {
-            run.spill(&self.file()?, self.memory)?;
+            run.spill(self.memory)?;
         }
         self.held.lock().unwrap_or_else(PoisonError::into_inner).runs.push(run);
         Ok(())
-    }
-
-    fn file(&self) -> Result<Arc<SpillFile>> {
-        if let Some(file) = self.file.get() {
-            return Ok(file.clone());
-        }
-        let file = Arc::new(SpillFile::create(self.memory)?);
-        Ok(self.file.get_or_init(|| file).clone())
     }
 
     /// All rows in their final order.
@@ -133,8 +117,8 @@ impl<'a> Pile<'a> {
     /// # Errors
     /// `Misconfigured` for columns without an order, `OutOfMemory` when keys exceed the limit.
     pub(crate) fn order(self) -> Result<Shaped> {
-        let runs = runs(self.schema, self.held)?;
-        let (order, duplicates) = self.ordering.order(&runs, self.memory)?;
+        let mut runs = self.runs()?;
+        let (order, duplicates) = self.ordering.order(&mut runs, self.memory)?;
         Ok(Shaped { rows: OrderedRows::new(runs, order), duplicates })
     }
 
@@ -143,20 +127,20 @@ impl<'a> Pile<'a> {
     /// # Errors
     /// As [`Pile::order`], and `Internal` for a column that has no order.
     pub(crate) fn order_any(self) -> Result<Option<OrderedRows>> {
-        let runs = runs(self.schema, self.held)?;
-        let Some((order, ties)) = self.ordering.order_any(&runs, self.memory)? else { return Ok(None) };
+        let mut runs = self.runs()?;
+        let Some((order, ties)) = self.ordering.order_any(&mut runs, self.memory)? else { return Ok(None) };
         let mut ordered = OrderedRows::new(runs, Some(order));
         if let Some(keys) = ties {
             unordered::settle(&mut ordered, &|a, b| keys.compare(a, b).is_eq())?;
         }
         Ok(Some(ordered))
     }
-}
 
-fn runs(schema: SchemaRef, held: Mutex<Held>) -> Result<Runs> {
-    let mut runs = held.into_inner().unwrap_or_else(PoisonError::into_inner).runs;
-    runs.sort_unstable_by_key(|run| run.position);
-    Runs::new(schema, runs)
+    fn runs(&self) -> Result<Runs> {
+        let mut runs = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner)).runs;
+        runs.sort_unstable_by_key(|run| run.position);
+        Runs::new(self.schema.clone(), runs)
+    }
 }
 
 fn reordered(schema: &SchemaRef, batch: &RecordBatch, order: &[u32]) -> Result<RecordBatch> {

@@ -10,11 +10,15 @@ use windrow_core::{Error, Result};
 
 use super::gather::{Dictionary, Place, Source, gather};
 use super::keys::KeyColumn;
+use super::memory::Memory;
 use super::run::Run;
 use crate::form;
 
 /// How many rows a gathered array has at most: small enough for the cache, large enough for columns.
 pub(crate) const BATCH_ROWS: usize = 1 << 16;
+
+/// For how many rows spilled columns are read back at a time.
+const PIECE_ROWS: usize = 4 * BATCH_ROWS;
 
 /// How many rows share an entry of the table that finds a row's run.
 const STRIDE: usize = 1 << 10;
@@ -87,10 +91,28 @@ impl Runs {
     }
 
     /// Looks at one value of a key's column.
-    pub(crate) fn value<T>(&self, row: u32, column: &str, look: impl Fn(&dyn Array, usize) -> Option<T>) -> Option<T> {
+    ///
+    /// # Errors
+    /// What the disk of a spilled column says.
+    pub(crate) fn value<T>(&self, row: u32, column: &str, look: impl Fn(&dyn Array, usize) -> Option<T>) -> Result<Option<T>> {
         let place = self.place(row);
-        let column = self.schema.index_of(column).ok()?;
-        look(self.runs.get(place.run as usize)?.key(column)?, place.row as usize)
+        let key = self.schema.index_of(column).ok().and_then(|column| self.runs.get(place.run as usize)?.key(column));
+        let Some(key) = key else { return Ok(None) };
+        let (array, row) = key.around(place.row as usize)?;
+        Ok(look(&array, row))
+    }
+
+    /// Moves all columns to disk.
+    ///
+    /// # Errors
+    /// As [`Run::spill`].
+    pub(crate) fn spill(&mut self, memory: &Memory) -> Result<()> {
+        self.runs.par_iter_mut().try_for_each(|run| run.spill(memory))
+    }
+
+    /// How many bytes of memory the runs take.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.runs.iter().map(|run| run.held_bytes() + run.fixed_bytes()).sum()
     }
 
     /// A column of all runs as part of a key.
@@ -115,7 +137,8 @@ pub struct OrderedRows {
 }
 
 impl OrderedRows {
-    pub(crate) fn new(runs: Runs, order: Option<Vec<u32>>) -> Self {
+    pub(crate) fn new(mut runs: Runs, order: Option<Vec<u32>>) -> Self {
+        runs.runs.iter_mut().for_each(Run::forget_lines);
         let dictionary = |column: usize| -> Option<Dictionary> {
             let of_runs: Vec<_> = runs.runs.iter().map(|run| run.dictionary(column)).collect();
             if of_runs.is_empty() { None } else { Dictionary::join(&of_runs) }
@@ -159,7 +182,9 @@ impl OrderedRows {
     /// Finds the rows of some ranges, so that their columns can be gathered.
     pub(crate) fn group(&self, ranges: &[Range<usize>]) -> Group<'_> {
         let mut places = Vec::with_capacity(ranges.iter().map(ExactSizeIterator::len).sum());
+        let mut pieces = Vec::new();
         for range in ranges {
+            let first = places.len();
             let number = |row: usize| u32::try_from(row).unwrap_or(u32::MAX);
             match &self.order {
                 Some(order) => {
@@ -168,16 +193,29 @@ impl OrderedRows {
                 }
                 None => places.extend(range.clone().map(|row| self.runs.place(number(row)))),
             }
+            pieces.extend(pieces_of(first..places.len()));
         }
-        let spans = self.spans(&places);
-        Group { rows: self, places, spans }
+        self.with_spans(places, pieces)
     }
 
-    /// The part of each run that places lie in; empty when nothing is on disk.
-    fn spans(&self, places: &[Place]) -> Vec<Option<Range<usize>>> {
-        if !self.runs.runs.iter().any(Run::is_spilled) {
-            return Vec::new();
+    /// Finds rows given by their numbers.
+    pub(crate) fn group_of(&self, rows: &[u32]) -> Group<'_> {
+        let places: Vec<Place> = rows.par_iter().map(|row| self.runs.place(*row)).collect();
+        let pieces = pieces_of(0..places.len()).collect();
+        self.with_spans(places, pieces)
+    }
+
+    fn with_spans(&self, places: Vec<Place>, mut pieces: Vec<Piece>) -> Group<'_> {
+        if self.runs.runs.iter().any(Run::is_spilled) {
+            for piece in &mut pieces {
+                piece.spans = self.spans(places.get(piece.places.clone()).unwrap_or_default());
+            }
         }
+        Group { rows: self, places, pieces }
+    }
+
+    /// The part of each run that places lie in.
+    fn spans(&self, places: &[Place]) -> Vec<Option<Range<usize>>> {
         let mut spans: Vec<Option<Range<usize>>> = vec![None; self.runs.runs.len()];
         for place in places {
             let row = place.row as usize;
@@ -209,7 +247,26 @@ impl OrderedRows {
 pub(crate) struct Group<'a> {
     rows: &'a OrderedRows,
     places: Vec<Place>,
+    pieces: Vec<Piece>,
+}
+
+/// Neighbouring rows of a group.
+#[derive(Debug)]
+struct Piece {
+    places: Range<usize>,
+    /// The part of each run the places lie in; empty when nothing is on disk.
     spans: Vec<Option<Range<usize>>>,
+}
+
+fn pieces_of(places: Range<usize>) -> impl Iterator<Item = Piece> {
+    let end = places.end;
+    places.step_by(PIECE_ROWS).map(move |start| Piece::new(start..end.min(start + PIECE_ROWS)))
+}
+
+impl Piece {
+    fn new(places: Range<usize>) -> Self {
+        Piece { places, spans: Vec::new() }
+    }
 }
 
 impl Group<'_> {
@@ -228,14 +285,26 @@ impl Group<'_> {
     /// # Errors
     /// `Internal` when a type cannot be gathered, and what `see` answers.
     pub(crate) fn column(&self, column: usize, see: &mut dyn FnMut(ArrayRef) -> Result<()>) -> Result<()> {
-        let runs = &self.rows.runs.runs;
-        let source = |(number, run): (usize, &Run)| run.source(column, self.spans.get(number).cloned().flatten());
-        let mut sources: Vec<Source> = runs.iter().enumerate().map(source).collect::<Result<_>>()?;
         let dictionary = self.rows.dictionaries.get(column).and_then(Option::as_ref);
-        if dictionary.is_none() {
+        let mut sources: Vec<Source> = Vec::new();
+        for piece in &self.pieces {
+            if sources.is_empty() || !piece.spans.is_empty() {
+                sources = self.sources(column, &piece.spans)?;
+            }
+            let places = self.places.get(piece.places.clone()).unwrap_or_default();
+            places.chunks(BATCH_ROWS).try_for_each(|places| gather(&sources, dictionary, places, see))?;
+        }
+        Ok(())
+    }
+
+    /// A column of all runs, those on disk as far as `spans` says.
+    fn sources(&self, column: usize, spans: &[Option<Range<usize>>]) -> Result<Vec<Source>> {
+        let source = |(number, run): (usize, &Run)| run.source(column, spans.get(number).cloned().flatten());
+        let mut sources: Vec<Source> = self.rows.runs.runs.iter().enumerate().map(source).collect::<Result<_>>()?;
+        if self.rows.dictionaries.get(column).is_none_or(Option::is_none) {
             unite_forms(&mut sources)?;
         }
-        self.places.chunks(BATCH_ROWS).try_for_each(|places| gather(&sources, dictionary, places, see))
+        Ok(sources)
     }
 
     /// Gathers all columns in their plain forms.

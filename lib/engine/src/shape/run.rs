@@ -10,8 +10,9 @@ use arrow_schema::DataType;
 use windrow_core::{Error, Result};
 
 use super::gather::Source;
+use super::key_part::KeyPart;
 use super::memory::Memory;
-use super::spill::{SpillFile, SpilledColumn};
+use super::spill::SpilledColumn;
 use crate::chunk::{Origin, Position};
 use crate::form::plain;
 
@@ -24,8 +25,8 @@ pub(crate) struct Run {
     /// For each row its number in the chunk, where sorting moved rows.
     pub(crate) before: Option<Vec<u32>>,
     columns: Vec<Column>,
-    /// The columns of keys, which are looked at before all others and stay in memory; others are `None`.
-    keys: Vec<Option<ArrayRef>>,
+    /// The columns of keys, which are looked at before all others; others are `None`.
+    keys: Vec<Option<KeyPart>>,
     /// The length in bytes of the longest text of each column.
     pub(crate) longest: Vec<usize>,
 }
@@ -34,7 +35,7 @@ pub(crate) struct Run {
 enum Column {
     Held(ArrayRef),
     /// With the values, when the rows are the keys of a dictionary.
-    Spilled(SpilledColumn, Option<Arc<StringArray>>),
+    Spilled(Arc<SpilledColumn>, Option<Arc<StringArray>>),
 }
 
 impl Run {
@@ -50,7 +51,8 @@ impl Run {
         is_key: &[bool],
     ) -> Result<Self> {
         // Runs are compared with each other, so keys have one form.
-        let keys = batch.columns().iter().zip(is_key).map(|(array, is_key)| is_key.then(|| plain(array)).transpose());
+        let keys =
+            batch.columns().iter().zip(is_key).map(|(array, is_key)| is_key.then(|| plain(array).map(KeyPart::new)).transpose());
         let keys = keys.collect::<Result<_>>()?;
         let longest = batch.columns().iter().map(longest_text).collect();
         let columns = batch.columns().iter().cloned().map(Column::Held).collect();
@@ -59,36 +61,38 @@ impl Run {
 
     /// How many bytes spilling gives back.
     pub(crate) fn held_bytes(&self) -> u64 {
-        let held = self.columns.iter().zip(&self.keys).filter_map(|(column, key)| match column {
-            Column::Held(array) if key.is_none() => Some(array.get_array_memory_size() as u64),
-            _ => None,
+        let held = self.columns.iter().zip(&self.keys).map(|(column, key)| match column {
+            Column::Held(array) => array.get_array_memory_size() + own_bytes(array, key.as_ref()),
+            Column::Spilled(..) => 0,
         });
-        held.sum()
+        held.sum::<usize>() as u64
     }
 
     /// How many bytes stay in memory whatever happens.
-    pub(crate) fn key_bytes(&self) -> u64 {
-        let keys: usize = self.keys.iter().flatten().map(|array| array.get_array_memory_size()).sum();
-        (keys + self.before.as_ref().map_or(0, |before| before.len() * size_of::<u32>())) as u64
+    pub(crate) fn fixed_bytes(&self) -> u64 {
+        self.before.as_ref().map_or(0, |before| before.len() * size_of::<u32>()) as u64
     }
 
-    /// Moves all columns but those of keys to disk.
+    /// Moves all columns to disk.
     ///
     /// # Errors
     /// As [`SpilledColumn::write`].
-    pub(crate) fn spill(&mut self, file: &Arc<SpillFile>, memory: &Memory) -> Result<()> {
-        for (column, key) in self.columns.iter_mut().zip(&self.keys) {
+    pub(crate) fn spill(&mut self, memory: &Memory) -> Result<()> {
+        for (column, key) in self.columns.iter_mut().zip(&mut self.keys) {
             let Column::Held(array) = column else { continue };
-            if key.is_some() {
+            if let Some((key, values)) = key.as_mut().and_then(|key| key.held().cloned().map(|values| (key, values))) {
+                let spilled = Arc::new(SpilledColumn::write(memory, &values)?);
+                key.spilled_to(spilled.clone());
+                *column = Column::Spilled(spilled, None);
                 continue;
             }
             *column = match array.as_dictionary_opt::<UInt8Type>() {
                 Some(coded) => {
                     let keys: ArrayRef = Arc::new(coded.keys().clone());
                     let values = coded.values().as_string_opt::<i32>().map(|values| Arc::new(values.clone()));
-                    Column::Spilled(SpilledColumn::write(file, memory, &keys)?, values)
+                    Column::Spilled(Arc::new(SpilledColumn::write(memory, &keys)?), values)
                 }
-                None => Column::Spilled(SpilledColumn::write(file, memory, array)?, None),
+                None => Column::Spilled(Arc::new(SpilledColumn::write(memory, array)?), None),
             };
         }
         Ok(())
@@ -99,13 +103,18 @@ impl Run {
         self.before.as_ref().and_then(|before| before.get(row)).map_or(row, |before| *before as usize)
     }
 
+    /// From here on nobody asks which lines the rows were.
+    pub(crate) fn forget_lines(&mut self) {
+        self.before = None;
+    }
+
     /// The line of a row in its file.
     pub(crate) fn line(&self, row: usize) -> u64 {
         self.origin.line(self.original(row))
     }
 
     /// A column that is part of a key.
-    pub(crate) fn key(&self, column: usize) -> Option<&ArrayRef> {
+    pub(crate) fn key(&self, column: usize) -> Option<&KeyPart> {
         self.keys.get(column).and_then(Option::as_ref)
     }
 
@@ -140,6 +149,12 @@ impl Run {
             }
         }
     }
+}
+
+/// What a key takes beside its column: nothing, where they are the same array.
+fn own_bytes(column: &ArrayRef, key: Option<&KeyPart>) -> usize {
+    let own = key.and_then(KeyPart::held).filter(|key| key.data_type() != column.data_type());
+    own.map_or(0, |key| key.get_array_memory_size())
 }
 
 fn dictionary_of(values: &DataType) -> DataType {

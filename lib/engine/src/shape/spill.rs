@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Cursor;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,7 +18,7 @@ use windrow_core::{Error, ErrorKind, Result};
 use super::memory::Memory;
 
 /// How many rows a block has: a range of a few thousand rows should cost little more than itself.
-const BLOCK_ROWS: usize = 1 << 13;
+const BLOCK_ROWS: usize = 1 << 10;
 
 /// An unnamed file that is gone with the process, whatever ends it.
 #[derive(Debug)]
@@ -38,10 +39,10 @@ pub(crate) struct SpilledColumn {
 impl SpillFile {
     /// # Errors
     /// `Misconfigured` when the folder takes no file.
-    pub(crate) fn create(memory: &Memory) -> Result<Self> {
-        let file = tempfile::tempfile_in(memory.folder()).map_err(|error| {
+    pub(crate) fn create(folder: &Path) -> Result<Self> {
+        let file = tempfile::tempfile_in(folder).map_err(|error| {
             Error::misconfigured("columns that exceed the memory limit cannot be written to disk")
-                .with("folder", memory.folder().display())
+                .with("folder", folder.display())
                 .help("set TMPDIR to a writable folder with room for the window, or give more memory")
                 .caused_by(error)
         })?;
@@ -66,14 +67,15 @@ impl SpilledColumn {
     ///
     /// # Errors
     /// `OutOfMemory` when the disk is full.
-    pub(crate) fn write(file: &Arc<SpillFile>, memory: &Memory, array: &ArrayRef) -> Result<Self> {
+    pub(crate) fn write(memory: &Memory, array: &ArrayRef) -> Result<Self> {
+        let file = memory.file()?;
         let mut blocks = Vec::with_capacity(array.len().div_ceil(BLOCK_ROWS));
         for start in (0..array.len()).step_by(BLOCK_ROWS) {
             let bytes = encode(&array.slice(start, BLOCK_ROWS.min(array.len() - start))).map_err(defect)?;
             memory.count_spilled(bytes.len() as u64);
             blocks.push(file.append(&bytes)?);
         }
-        Ok(SpilledColumn { file: file.clone(), data_type: array.data_type().clone(), blocks })
+        Ok(SpilledColumn { file, data_type: array.data_type().clone(), blocks })
     }
 
     /// Reads the blocks that hold these rows; the number is that of the first row that was read.
@@ -129,11 +131,10 @@ mod tests {
     fn ranges_come_back_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::limited(0, folder.path().to_owned());
-        let file = Arc::new(SpillFile::create(&memory).unwrap());
         let numbers: ArrayRef = Arc::new((0..20_000).map(|n| (n % 7 != 0).then_some(n)).collect::<Int32Array>());
         let texts: ArrayRef = Arc::new((0..20_000).map(|n| (n % 5 != 0).then(|| "x".repeat(n % 11))).collect::<StringArray>());
         for array in [numbers, texts] {
-            let column = SpilledColumn::write(&file, &memory, &array).unwrap();
+            let column = SpilledColumn::write(&memory, &array).unwrap();
             for rows in [0..1, 8_191..8_193, 0..20_000, 19_999..20_000, 16_384..16_384] {
                 let (base, read) = column.read(rows.clone()).unwrap();
                 let length = rows.len();
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error = SpillFile::create(&Memory::limited(0, "/nowhere/at/all".into())).unwrap_err();
+        let error = SpillFile::create("/nowhere/at/all".as_ref()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Misconfigured);
         assert!(error.help_text().unwrap().contains("TMPDIR"));
     }

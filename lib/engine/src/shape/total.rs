@@ -1,18 +1,11 @@
-//! One order for rows that come in none: an SQL engine yields groups and joins in whatever order its threads finish.
-//!
-//! The first column decides nearly all of it, and integers of it are sorted as such; only rows it leaves equal are
-//! compared by all the others.
+//! Numbers for rows that have none: an SQL engine yields groups and joins in whatever order its threads finish.
 
-use std::sync::Arc;
-
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_row::{RowConverter, SortField};
 use arrow_schema::{ArrowError, Schema};
 use arrow_select::interleave::interleave;
 use rayon::prelude::*;
 use windrow_core::{Error, Result};
-
-use super::keys::{KeyColumn, Keys};
 
 /// What an Arrow kernel answers.
 type Outcome<T, E = ArrowError> = std::result::Result<T, E>;
@@ -20,7 +13,7 @@ type Outcome<T, E = ArrowError> = std::result::Result<T, E>;
 /// How many rows a batch of the result has at most.
 const BATCH_ROWS: usize = 1 << 16;
 
-/// The same rows ordered by all their columns, so that what follows (dedupe, a sort with ties) always sees them alike.
+/// The same rows ordered by all their columns, so that rows that have to be spoken of always have the same numbers.
 ///
 /// # Errors
 /// `Internal` for a column that has no order, or more than 2^32 rows.
@@ -31,42 +24,20 @@ pub fn in_total_order(batches: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
         return Ok(batches.to_vec());
     }
     let count = u32::try_from(rows).map_err(|error| Error::internal("too many rows in one result").caused_by(error))?;
-    let failed = |error| Error::internal("the result's rows cannot be ordered").caused_by(error);
-    let places = Places::new(batches);
-    let first = KeyColumn { chunks: batches.iter().map(|batch| batch.column(0).clone()).collect(), descending: false };
-    let keys = Keys::new(&[first], rows)?;
-    let mut order = keys.sort((0..count).collect()).rows;
-    settle_ties(&mut order, &keys, &places).map_err(failed)?;
-    drop(keys);
-    order.par_chunks(BATCH_ROWS).map(|rows| places.gather(rows).map_err(failed)).collect()
+    ordered(batches, count).map_err(|error| Error::internal("the result's rows cannot be ordered").caused_by(error))
 }
 
-/// Orders the rows of equal keys by all columns but the first.
-fn settle_ties(order: &mut [u32], keys: &Keys, places: &Places<'_>) -> Outcome<()> {
-    let mut tied: Vec<(u32, usize)> = Vec::new();
-    let mut start = 0;
-    for group in order.chunk_by(|a, b| keys.compare(*a, *b).is_eq()) {
-        if group.len() > 1 {
-            tied.extend(group.iter().enumerate().map(|(index, row)| (*row, start + index)));
-        }
-        start += group.len();
-    }
-    if tied.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<u32> = tied.iter().map(|(row, _)| *row).collect();
-    let others = places.rows_without_first(&rows)?;
-    let mut sorted: Vec<u32> = (0..u32::try_from(tied.len()).unwrap_or(u32::MAX)).collect();
-    let key = |at: u32| rows.get(at as usize).copied().unwrap_or_default();
-    sorted.par_sort_unstable_by(|a, b| {
-        keys.compare(key(*a), key(*b)).then_with(|| others.row(*a as usize).cmp(&others.row(*b as usize)))
-    });
-    for (at, (_, position)) in sorted.into_iter().zip(&tied) {
-        if let Some(slot) = order.get_mut(*position) {
-            *slot = key(at);
-        }
-    }
-    Ok(())
+fn ordered(batches: &[RecordBatch], count: u32) -> Outcome<Vec<RecordBatch>> {
+    let columns = batches.first().map(RecordBatch::columns).unwrap_or_default();
+    let fields = columns.iter().map(|array| SortField::new(array.data_type().clone())).collect();
+    let converter = RowConverter::new(fields)?;
+    let mut keys = converter.empty_rows(count as usize, 0);
+    batches.iter().try_for_each(|batch| converter.append(&mut keys, batch.columns()))?;
+    let mut order: Vec<u32> = (0..count).collect();
+    order.par_sort_unstable_by(|a, b| keys.row(*a as usize).cmp(&keys.row(*b as usize)));
+    drop(keys);
+    let places = Places::new(batches);
+    order.par_chunks(BATCH_ROWS).map(|rows| places.gather(rows)).collect()
 }
 
 /// Rows of several batches under one number each.
@@ -107,24 +78,12 @@ impl<'a> Places<'a> {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         RecordBatch::try_new_with_options(schema, columns, &options)
     }
-
-    /// The comparable form of rows without their first column.
-    fn rows_without_first(&self, rows: &[u32]) -> Outcome<arrow_row::Rows> {
-        let places: Vec<(usize, usize)> = rows.iter().map(|row| self.locate(*row)).collect();
-        let others: Vec<ArrayRef> =
-            (1..self.columns()).into_par_iter().map(|index| self.column(index, &places)).collect::<Outcome<_, _>>()?;
-        // Rows of one column are equal where their first is; any constant says so.
-        let others = match others.is_empty() {
-            true => vec![Arc::new(BooleanArray::from(vec![true; rows.len()])) as ArrayRef],
-            false => others,
-        };
-        let fields = others.iter().map(|array| SortField::new(array.data_type().clone())).collect();
-        RowConverter::new(fields)?.convert_columns(&others)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow_array::{Int64Array, StringArray};
     use arrow_select::concat::concat_batches;
     use proptest::prelude::*;

@@ -15,7 +15,8 @@ use super::rows::OrderedRows;
 /// `Internal` for a column that has no order.
 pub(crate) fn settle(ordered: &mut OrderedRows, is_tie: &(dyn Fn(u32, u32) -> bool + Sync)) -> Result<()> {
     let ties = ties(ordered.order(), is_tie);
-    let batches = ordered.group(&ties).batches()?;
+    let tied: Vec<u32> = ties.iter().flat_map(|tie| ordered.order().get(tie.clone()).unwrap_or_default()).copied().collect();
+    let batches = ordered.group_of(&tied).batches()?;
     let Some(first) = batches.first() else { return Ok(()) };
     let failed = |error| Error::internal("the result's rows cannot be ordered").caused_by(error);
     let fields = first.columns().iter().map(|array| SortField::new(array.data_type().clone())).collect();

@@ -73,7 +73,7 @@ proptest! {
         let found = ordered(&contract, &Memory::unlimited(), vec![batch(&contract, &rows)]).unwrap();
         // A limit that lets no more than the keys stay in memory.
         let folder = tempfile::tempdir().unwrap();
-        let memory = if is_limited { Memory::limited((64 << 20) + 40_000, folder.path().to_path_buf()) } else { Memory::unlimited() };
+        let memory = if is_limited { Memory::limited((128 << 20) + 4_000, folder.path().to_path_buf()) } else { Memory::unlimited() };
         let again = ordered(&contract, &memory, pieces(&contract, &shuffled, &cuts)).unwrap();
         prop_assert_eq!(whole(&contract, &found), whole(&contract, &again));
 
@@ -138,9 +138,7 @@ fn the_bytes_of_a_file_depend_neither_on_threads_nor_on_the_order_of_rows() {
     let count = 5_000;
     let columns: Vec<ArrayRef> = vec![
         array((0..count).map(|row| Some(row % 7)).collect::<Int32Array>()),
-        array(
-            (0..count).map(|row| (row % 5 > 0).then(|| [0.0, -0.0, 2.5, 1.5][row as usize % 4])).collect::<Float64Array>(),
-        ),
+        array((0..count).map(|row| (row % 5 > 0).then(|| [0.0, -0.0, 2.5, 1.5][row as usize % 4])).collect::<Float64Array>()),
         array((0..count).map(|row| Some(format!("{}", row % 11))).collect::<StringArray>()),
         array(
             (0..count).map(|row| Some(i128::from(row % 3))).collect::<Decimal128Array>().with_precision_and_scale(20, 2).unwrap(),
