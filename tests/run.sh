@@ -17,6 +17,15 @@ started=$SECONDS
 step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - started)); shift; "$@"; }
 need() { command -v "$1" >/dev/null || { echo "missing: $1 ($2)" >&2; exit 1; }; }
 
+# A build from nothing uses no incremental state, which would take some gigabytes of disk.
+if [ -n "${CI:-}" ]; then
+  export CARGO_INCREMENTAL=0
+fi
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+free_gib=$(($(df --output=avail -k "${CARGO_TARGET_DIR:-target}" | tail -n 1) / 1048576))
+[ -d "${CARGO_TARGET_DIR:-target}/release/deps" ] || [ "$free_gib" -ge 8 ] ||
+  { echo "missing: disk, $free_gib GiB are free and a build from nothing with its tests takes about 8 to 12" >&2; exit 1; }
+
 need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
 need python3 'install Python 3.9 or later'

@@ -118,7 +118,8 @@ impl Index {
         Index::at_level(structure, Level::detect())
     }
 
-    fn at_level(structure: Structure, level: Level) -> Self {
+    /// With the instructions of this level.
+    pub(crate) fn at_level(structure: Structure, level: Level) -> Self {
         let (marks, rows, inner_lines) = (Vec::new(), Vec::new(), Vec::new());
         let (pending, carry) = (Row::default(), Carry::START);
         Index { structure, level, marks, rows, pending, inner_lines, fault: None, has_doubled: false, scanned: 0, carry }
