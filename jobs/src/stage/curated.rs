@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use jiff::tz::TimeZone;
+use rayon::prelude::*;
 use tempfile::TempDir;
 use windrow_core::contract::{OnViolation, TransformKind, TransformSpec};
 use windrow_core::ledger::{InputEntry, RowCounts, inputs_sha256};
-use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table};
-use windrow_engine::{Chunk, Origin, Position, rejects, schema, shape};
+use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table, ViolationReport};
+use windrow_engine::shape::{self, Collector, Memory, OrderedRows, Shaped};
+use windrow_engine::{Chunk, Origin, Position, rejects, schema};
 use windrow_lake::{Claimed, Head, LakeTable};
 use windrow_transform::{Inputs, Params, SqlTransform, TableInput, Transform};
 
@@ -17,7 +20,7 @@ use crate::runtime;
 use crate::session::Session;
 
 use super::staging::{self, Stage};
-use super::{HIDDEN, evidence, publish};
+use super::{HIDDEN, evidence, parallel, publish};
 
 /// Computes the curated output of a window from its inputs' heads, staged.
 ///
@@ -38,10 +41,11 @@ pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &Par
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
     // Resolved once more after the claim, so that a later epoch is never made of earlier inputs.
     let heads = input_heads(session, spec, window)?;
-    verify(session, &heads)?;
     session.reporter.step(&format!("{} {window} computing", contract.table));
-    let chunk = compute(session, contract, spec, &heads, window)?;
-    finish(session, contract, &table, &claimed, chunk, entries(&heads)).map(Stage::Staged)
+    // The bytes are compared while they are computed with. Damage is the cause of whatever else fails.
+    let (verified, computed) = rayon::join(|| verify(session, &heads), || compute(session, contract, spec, &heads, window));
+    verified?;
+    finish(session, contract, &table, &claimed, computed?, entries(&heads)).map(Stage::Staged)
 }
 
 /// The transform a curated contract declares.
@@ -79,13 +83,11 @@ fn entries(heads: &[(Table, Head)]) -> Vec<InputEntry> {
 
 /// Compares every byte of the inputs with what was published.
 fn verify(session: &Session<'_>, heads: &[(Table, Head)]) -> Result<()> {
-    for (input, head) in heads {
-        if let Some(table) = session.table(input)? {
-            let verified = session.runtime.block_on(table.verify_head(head));
-            verified.map_err(|error| publish::damaged(input, &head.window, error))?;
-        }
-    }
-    Ok(())
+    parallel::try_each(heads, |(input, head)| {
+        let Some(table) = session.table(input)? else { return Ok(()) };
+        let verified = session.runtime.block_on(table.verify_head(head));
+        verified.map_err(|error| publish::damaged(input, &head.window, error))
+    })
 }
 
 /// One entry for each file of a head: its key holds table, window and epoch, which is the lineage. A compacted head stands for the
@@ -109,7 +111,7 @@ fn compute(
     spec: &TransformSpec,
     heads: &[(Table, Head)],
     window: &PartitionWindow,
-) -> Result<Chunk> {
+) -> Result<Vec<RecordBatch>> {
     let mut tables = Vec::new();
     let mut downloads = Vec::new();
     for (table, head) in heads {
@@ -120,14 +122,20 @@ fn compute(
     let inputs = Inputs::from_tables(&tables)?;
     let batches = windrow_transform::run(transform(session, spec)?.as_ref(), &inputs, &params(contract, window)?);
     let batches = batches.or_else(|error| Err(shown_error(session, contract, spec, error)?))?;
-    let batch = match batches.first() {
-        Some(first) => arrow_select::concat::concat_batches(&first.schema(), &batches),
-        None => Ok(arrow_array::RecordBatch::new_empty(Arc::new(schema::full_schema(contract)))),
-    };
-    let batch = batch.map_err(|error| Error::internal("cannot join the result's batches").caused_by(error))?;
-    let batch = shape::in_total_order(&batch)?;
     drop(downloads);
-    Ok(Chunk { batch, origin: Origin::new(format!("{} {window} (rows of the result)", contract.table).into(), 1) })
+    Ok(batches)
+}
+
+/// Batches as the engine takes them: the rows are the lines of what is named.
+fn chunks(table: &Table, window: &PartitionWindow, batches: &[RecordBatch]) -> Vec<(Position, Chunk)> {
+    let name: Arc<str> = format!("{table} {window} (rows of the result)").into();
+    let mut line: u64 = 1;
+    let chunk = |(block, batch): (u32, &RecordBatch)| {
+        let origin = Origin::new(name.clone(), line);
+        line += batch.num_rows() as u64;
+        (Position { file: 0, block }, Chunk { batch: batch.clone(), origin })
+    };
+    (0..).zip(batches).map(chunk).collect()
 }
 
 /// The engine's error; without its words when a table it speaks of has classified columns.
@@ -215,19 +223,23 @@ fn finish(
     contract: &Contract,
     table: &LakeTable,
     claimed: &Claimed,
-    chunk: Chunk,
+    batches: Vec<RecordBatch>,
     inputs: Vec<InputEntry>,
 ) -> Result<staging::StagedWindow> {
-    let rows_in = chunk.batch.num_rows() as u64;
+    let rows_in = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     debug_assert!(contract.on_violation == OnViolation::Fail, "only raw and clean contracts divert rows");
     let memory = session.window_memory();
-    let collector = shape::Collector::new(contract, &claimed.window(), &memory)?;
-    collector.add(Position::default(), chunk)?;
-    let refused = collector.refused();
-    if !refused.is_empty() {
-        return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
-    }
-    let shaped = collector.order()?;
+    let shaped = match in_any_order(contract, claimed, &memory, &batches)? {
+        Some(rows) => Shaped { rows, duplicates: ViolationReport::default() },
+        None => {
+            let (refused, shaped) = in_total_order(contract, claimed, &memory, &batches)?;
+            if !refused.is_empty() {
+                return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
+            }
+            shaped
+        }
+    };
+    drop(batches);
     if shaped.duplicates.counts().any(|(code, ..)| code != windrow_core::Code::DuplicateDropped) {
         return Err(evidence::quarantine_data(session, table, claimed, &shaped.duplicates, rows_in)?);
     }
@@ -238,4 +250,27 @@ fn finish(
     session.runtime.check_interrupted()?;
     let rows = RowCounts { read: rows_in, written: shaped.rows.len() as u64, rejected: shaped.duplicates.rejected_rows() };
     staging::stage(session, table, claimed, contract, &shaped.rows, inputs, rows)
+}
+
+/// The rows of a result that breaks nothing. An SQL engine yields them in whatever order its threads finish, so a result
+/// of which any row has to be spoken of gives `None`.
+fn in_any_order(contract: &Contract, claimed: &Claimed, memory: &Memory, batches: &[RecordBatch]) -> Result<Option<OrderedRows>> {
+    let collector = Collector::of_unordered(contract, &claimed.window(), memory)?;
+    let chunks = chunks(&contract.table, &claimed.window(), batches);
+    chunks.into_par_iter().try_for_each(|(position, chunk)| collector.add(position, chunk))?;
+    if collector.refused().is_empty() { collector.order_any() } else { Ok(None) }
+}
+
+/// The same with the rows numbered in an order that all their columns give, so that evidence of equal results is equal.
+fn in_total_order(
+    contract: &Contract,
+    claimed: &Claimed,
+    memory: &Memory,
+    batches: &[RecordBatch],
+) -> Result<(ViolationReport, Shaped)> {
+    let collector = Collector::new(contract, &claimed.window(), memory)?;
+    let batches = shape::in_total_order(batches)?;
+    let chunks = chunks(&contract.table, &claimed.window(), &batches);
+    chunks.into_par_iter().try_for_each(|(position, chunk)| collector.add(position, chunk))?;
+    Ok((collector.refused(), collector.order()?))
 }

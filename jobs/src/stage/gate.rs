@@ -8,7 +8,7 @@ use windrow_lake::{EpochState, LakeTable};
 
 use crate::session::Session;
 
-use super::{HIDDEN, curated};
+use super::{HIDDEN, curated, parallel};
 
 /// Runs the gate on a staged epoch and records PASS or FAIL. A FAIL is a result, not an error.
 ///
@@ -90,14 +90,15 @@ fn evaluate(
 ) -> Result<GateResult> {
     let contract = session.project.contract(table.name())?;
     let checks = session.project.checks(table.name());
-    let keys: Vec<String> = staged.files.iter().map(|file| table.file_key(file)).collect();
-    for (key, file) in keys.iter().zip(&staged.files) {
-        let bytes = session.runtime.block_on(session.lake.get_bytes(key))?;
-        if canonical::sha256_hex(&bytes) != file.sha256 {
-            return Err(Error::internal("a staged file holds other bytes than were staged").with("key", key));
+    let files: Vec<_> = staged.files.iter().map(|file| (table.file_key(file), file.sha256.as_str())).collect();
+    parallel::try_each(&files, |(key, sha256)| {
+        let (_, found) = session.runtime.block_on(session.lake.digest(key))?;
+        if found == *sha256 {
+            return Ok(());
         }
-    }
-    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        Err(Error::internal("a staged file holds other bytes than were staged").with("key", key))
+    })?;
+    let keys: Vec<&str> = files.iter().map(|(key, _)| key.as_str()).collect();
     let (input, _download) = curated::files_input(session, table.name(), window, &keys)?;
     let observed = windrow_transform::run_checks(checks, &input, &curated::params(contract, window)?);
     let observed =

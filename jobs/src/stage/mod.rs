@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod freshness;
 pub mod gate;
 pub mod input;
+mod parallel;
 pub mod publish;
 pub mod staging;
 pub mod walk;

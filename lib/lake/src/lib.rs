@@ -39,6 +39,7 @@
 mod catalog;
 mod classify;
 mod compaction;
+mod digest;
 mod discovery;
 mod download;
 mod durable;

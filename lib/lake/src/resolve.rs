@@ -110,7 +110,11 @@ impl LakeTable {
     /// `CorruptInput` for a file that is missing or differs, else what the store says.
     pub async fn verify_head(&self, head: &Head) -> Result<()> {
         for file in &head.files {
-            self.get_verified(file).await?;
+            let (size, sha256) = match self.lake().digest(&file.key).await {
+                Err(error) if error.kind() == ErrorKind::InputMissing => return Err(damaged(file, "is missing")),
+                read => read?,
+            };
+            as_published(file, size, &sha256)?;
         }
         Ok(())
     }
@@ -124,12 +128,7 @@ impl LakeTable {
             Err(error) if error.kind() == ErrorKind::InputMissing => return Err(damaged(file, "is missing")),
             read => read?,
         };
-        if u64::try_from(bytes.len()).ok() != Some(file.size) {
-            return Err(damaged(file, "has another size than published"));
-        }
-        if sha256_hex(&bytes) != file.sha256 {
-            return Err(damaged(file, "has other bytes than published"));
-        }
+        as_published(file, bytes.len() as u64, &sha256_hex(&bytes))?;
         Ok(bytes)
     }
 
@@ -190,6 +189,16 @@ impl LakeTable {
             origin,
         })
     }
+}
+
+fn as_published(file: &HeadFile, size: u64, sha256: &str) -> Result<()> {
+    if size != file.size {
+        return Err(damaged(file, "has another size than published"));
+    }
+    if sha256 != file.sha256 {
+        return Err(damaged(file, "has other bytes than published"));
+    }
+    Ok(())
 }
 
 fn damaged(file: &HeadFile, what: &str) -> Error {

@@ -1,8 +1,9 @@
-//! Arrow batches to polars frames and back, through the IPC stream format in memory.
+//! Arrow batches to polars frames and back.
 //!
 //! The two libraries share the Arrow layout but no types, and the crate forbids `unsafe`, so one copy is the price of
-//! the crossing. Decimals keep precision and scale, timestamps unit and zone. Text comes back as `LargeUtf8` and lists
-//! as `LargeList`; the engine's `conform` narrows them.
+//! the crossing: of plain columns from polars directly, else through the IPC stream format in memory. Decimals keep
+//! precision and scale, timestamps unit and zone. Text comes back as `Utf8`, through IPC as `LargeUtf8` with lists as
+//! `LargeList`; the engine's `conform` narrows them.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType as Arrow, Field, Schema, SchemaRef};
 use polars::prelude::{DataFrame, IpcStreamReader, IpcStreamWriter, PolarsError, SerReader, SerWriter};
 use windrow_core::{Error, ErrorKind, Result};
+
+use crate::columns;
 
 /// Copies batches of one schema into a frame.
 ///
@@ -28,7 +31,15 @@ pub fn to_polars(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<DataFram
 ///
 /// # Errors
 /// `Internal` when a column has a type Arrow does not know.
-pub fn from_polars(mut frame: DataFrame) -> Result<Vec<RecordBatch>> {
+pub fn from_polars(frame: DataFrame) -> Result<Vec<RecordBatch>> {
+    match columns::plain_batches(&frame).filter(|batches| !batches.is_empty()) {
+        Some(batches) => Ok(batches),
+        None => through_ipc(frame),
+    }
+}
+
+/// The way for any type.
+pub(crate) fn through_ipc(mut frame: DataFrame) -> Result<Vec<RecordBatch>> {
     let mut bytes = Vec::new();
     IpcStreamWriter::new(&mut bytes).finish(&mut frame).map_err(|error| crossing("from polars", error))?;
     drop(frame);
@@ -160,6 +171,21 @@ mod tests {
                 assert_eq!(back.column(index).to_data(), batch.column(index).to_data(), "{}", field.name());
             }
         }
+    }
+
+    #[test]
+    fn plain_columns_cross_as_declared_also_in_pieces() {
+        let all = all_types();
+        let plain: Vec<usize> = (0..all.num_columns()).filter(|index| all.schema().field(*index).name() != "nested").collect();
+        let batch = all.project(&plain).unwrap();
+        let rows = arrow_array::UInt32Array::from((0..200_000).map(|row| row % 2).collect::<Vec<u32>>());
+        let many = arrow_select::take::take_record_batch(&batch, &rows).unwrap();
+        let [head, tail] = [many.slice(0, 70_001), many.slice(70_001, 129_999)];
+        let mut frame = to_polars(&batch.schema(), &[head]).unwrap();
+        frame.vstack_mut_owned(to_polars(&batch.schema(), &[tail]).unwrap()).unwrap();
+        let back = from_polars(frame).unwrap();
+        assert!(back.len() > 1);
+        assert_eq!(arrow_select::concat::concat_batches(&batch.schema(), &back).unwrap(), many);
     }
 
     #[test]

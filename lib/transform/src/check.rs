@@ -1,21 +1,23 @@
 //! Checks: every metric of the quality gate, evaluated over the staged files of one window.
 //!
-//! A check that cannot be evaluated is [`Observation::Broken`], never a skip; judging is `windrow_core::gate`'s.
+//! ```text
+//! row counts ─▶ footers      counts over rows, newest values ─▶ one pass      duplicates, SQL ─▶ a query each
+//! ```
+//!
+//! A check that cannot be evaluated is [`Observation::Broken`], never a skip, and breaks no other; judging is
+//! `windrow_core::gate`'s.
 
 use std::sync::Arc;
 
-use arrow_schema::DataType as Arrow;
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use polars::prelude::{AnyValue, DataFrame, DataType, Expr, IntoLazy, LazyFrame, TimeUnit, col, len, lit};
+use polars::prelude::{AnyValue, DataFrame, DataType, Expr, col, len, lit};
 use windrow_core::gate::{Check, Metric, Number, Observation, Unit};
 use windrow_core::violation::MAX_VALUE_BYTES;
-use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result, suggest};
+use windrow_core::{Code, Diagnostic, Error, ErrorKind, Result};
 
 use crate::check_sql;
 use crate::failure::guarded;
 use crate::input::TableInput;
+use crate::metric::{Reading, column_of};
 use crate::params::Params;
 use crate::run::collect;
 
@@ -24,32 +26,28 @@ pub(crate) const SAMPLE_ROWS: u32 = 5;
 
 /// Evaluates checks over a staged table: one observation a check, with its index, in order.
 pub fn run_checks(checks: &[Check], table: &TableInput, params: &Params) -> Vec<(usize, Observation)> {
-    let observe = |check: &Check| {
-        let measured = table.scan().and_then(|frame| match &check.metric {
-            Metric::SqlNumber(sql) => check_sql::number(check, sql, table, frame, params),
-            Metric::SqlRows(sql) => check_sql::rows(check, sql, table, frame, params),
-            metric => measure(metric, table, frame, params),
-        });
-        match measured {
-            Ok((number, sample)) => Observation::Measured { number, sample },
-            Err(error) => Observation::Broken(error.to_string()),
-        }
+    let gate = Gate::new(checks, table, params);
+    let pass = gate.one_pass().ok();
+    let observe = |(index, check)| match gate.measure(index, check, pass.as_ref()) {
+        Ok((number, sample)) => (index, Observation::Measured { number, sample }),
+        Err(error) => (index, Observation::Broken(error.to_string())),
     };
-    checks.iter().map(observe).enumerate().collect()
+    checks.iter().enumerate().map(observe).collect()
 }
 
 /// Every finding in checks that shows without data: unknown columns, wrong literals, SQL that cannot run.
 pub fn lint_checks(checks: &[Check], table: &TableInput, params: &Params) -> Vec<Diagnostic> {
     let empty = TableInput { files: Vec::new(), ..table.clone() };
+    let gate = Gate::new(checks, &empty, params);
+    let pass = gate.one_pass().ok();
     let mut findings = Vec::new();
-    for check in checks {
+    for (index, check) in checks.iter().enumerate() {
         match &check.metric {
             Metric::SqlNumber(sql) => findings.extend(check_sql::lint(check, sql, &empty, params, true)),
             Metric::SqlRows(sql) => findings.extend(check_sql::lint(check, sql, &empty, params, false)),
-            metric => {
-                let measured = empty.scan().and_then(|frame| measure(metric, &empty, frame, params));
+            _ => {
                 // A freshness of no rows cannot be measured, and that is no fault of the check.
-                if let Err(error) = measured
+                if let Err(error) = gate.measure(index, check, pass.as_ref())
                     && !error.message().starts_with(NO_ROWS)
                 {
                     let finding = Diagnostic::new(Code::CheckBroken, check.place.clone(), error.message());
@@ -65,168 +63,114 @@ const NO_ROWS: &str = "no value to measure freshness by";
 
 type Measured = (Number, Vec<String>);
 
-fn measure(metric: &Metric, table: &TableInput, frame: LazyFrame, params: &Params) -> Result<Measured> {
-    match metric {
-        Metric::RowCount => Ok((Number::whole(i128::from(count(frame, lit(true))?.1)), Vec::new())),
-        Metric::NullValues(column, unit) => violating(frame, column_of(table, column)?.is_null(), *unit),
-        Metric::MissingValues(column, texts, unit) => {
-            let missing = is_one_of(column_of(table, column)?.cast(DataType::String), texts);
-            violating(frame, column_of(table, column)?.is_null().or(missing), *unit)
+/// The checks of one table, and how each is measured.
+struct Gate<'a> {
+    table: &'a TableInput,
+    params: &'a Params,
+    readings: Vec<Result<Reading>>,
+}
+
+impl<'a> Gate<'a> {
+    fn new(checks: &[Check], table: &'a TableInput, params: &'a Params) -> Self {
+        let readings = checks.iter().map(|check| Reading::of(&check.metric, table, params)).collect();
+        Gate { table, params, readings }
+    }
+
+    /// One row with a column for each check that one pass over the rows can answer; only the columns they name are read.
+    fn one_pass(&self) -> Result<DataFrame> {
+        let asked = self.readings.iter().enumerate().filter_map(|(index, reading)| {
+            let reading = reading.as_ref().ok()?;
+            question(reading).map(|question| question.alias(name(index)))
+        });
+        let asked: Vec<Expr> = asked.collect();
+        if asked.is_empty() {
+            return Ok(DataFrame::empty());
         }
-        Metric::DuplicateValues(columns, unit) => duplicates(table, frame, columns, *unit),
-        Metric::InvalidValues { column, valid, pattern, unit } => {
-            violating(frame, invalid(table, column, valid, pattern.as_deref())?, *unit)
-        }
-        Metric::OutOfRange { column, minimum, maximum, unit } => {
-            violating(frame, out_of_range(table, column, [minimum.as_deref(), maximum.as_deref()])?, *unit)
-        }
-        Metric::Freshness(column) => freshness(table, frame, column, params),
-        Metric::SqlNumber(_) | Metric::SqlRows(_) => Err(Error::new(ErrorKind::Internal, "SQL checks are evaluated elsewhere")),
+        collect(self.table.scan()?.select(asked))
     }
-}
 
-fn column_of(table: &TableInput, name: &str) -> Result<Expr> {
-    field_type(table, name).map(|_| col(name))
-}
-
-fn field_type<'t>(table: &'t TableInput, name: &str) -> Result<&'t Arrow> {
-    table.schema.field_with_name(name).map(|field| field.data_type()).map_err(|_| {
-        let names: Vec<&str> = table.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        Error::new(ErrorKind::Misconfigured, format!("unknown column `{name}`")).help(suggest::hint(name, &names))
-    })
-}
-
-fn invalid(table: &TableInput, name: &str, valid: &[String], pattern: Option<&str>) -> Result<Expr> {
-    let column = column_of(table, name)?;
-    let mut is_valid: Option<Expr> = None;
-    if !valid.is_empty() {
-        let mut allowed = lit(false);
-        for text in valid {
-            allowed = allowed.or(column.clone().eq(literal(table, name, text)?));
-        }
-        is_valid = Some(allowed);
-    }
-    if let Some(pattern) = pattern {
-        let whole = format!("^(?:{pattern})$");
-        regex::Regex::new(&whole)
-            .map_err(|error| Error::new(ErrorKind::Misconfigured, "bad pattern").with("pattern", pattern).caused_by(error))?;
-        let matches = column.clone().cast(DataType::String).str().contains(lit(whole), true);
-        is_valid = Some(is_valid.map_or(matches.clone(), |allowed| allowed.and(matches)));
-    }
-    let nothing = || Error::new(ErrorKind::Misconfigured, "neither valid values nor a pattern");
-    Ok(column.is_not_null().and(is_valid.ok_or_else(nothing)?.not()))
-}
-
-fn out_of_range(table: &TableInput, name: &str, [minimum, maximum]: [Option<&str>; 2]) -> Result<Expr> {
-    let column = column_of(table, name)?;
-    let mut outside = lit(false);
-    if let Some(text) = minimum {
-        outside = outside.or(column.clone().lt(literal(table, name, text)?));
-    }
-    if let Some(text) = maximum {
-        outside = outside.or(column.clone().gt(literal(table, name, text)?));
-    }
-    // polars orders NaN above every number, so it exceeds any maximum; with only a minimum it must be said.
-    if field_type(table, name)?.is_floating() {
-        outside = outside.or(column.clone().is_nan());
-    }
-    Ok(column.is_not_null().and(outside))
-}
-
-fn is_one_of(column: Expr, texts: &[String]) -> Expr {
-    texts.iter().fold(lit(false), |any, text| any.or(column.clone().eq(lit(text.as_str()))))
-}
-
-/// A literal of the column's type; it must be exactly representable.
-fn literal(table: &TableInput, name: &str, text: &str) -> Result<Expr> {
-    let wrong = |why: &str| {
-        let message = format!("`{text}` is no value of column `{name}`: {why}");
-        Error::new(ErrorKind::Misconfigured, message)
-    };
-    let field = table.schema.field_with_name(name).map_err(|_| wrong("it does not exist"))?;
-    if matches!(field.data_type(), Arrow::Utf8) {
-        return Ok(lit(text));
-    }
-    if matches!(field.data_type(), Arrow::Boolean) {
-        return text.parse::<bool>().map(lit).map_err(|_| wrong("write true or false"));
-    }
-    if let Arrow::Decimal128(_, scale) = field.data_type() {
-        let digits = text.split_once('.').map_or("", |(_, fraction)| fraction.trim_end_matches('0')).len();
-        if i64::try_from(digits).is_ok_and(|digits| digits > i64::from(*scale)) {
-            return Err(wrong("it has too many digits after the point"));
+    /// What a check sees; asked alone where the common pass failed, so that a broken check breaks no other.
+    fn measure(&self, index: usize, check: &Check, pass: Option<&DataFrame>) -> Result<Measured> {
+        let reading = self.readings.get(index).ok_or_else(|| Error::internal("a check without a reading"))?;
+        let reading = reading.as_ref().map_err(copied)?;
+        let answer = |question: Expr| match pass {
+            Some(pass) => cell(pass, &name(index)),
+            None => cell(&collect(self.table.scan()?.select([question.alias(name(index))]))?, &name(index)),
+        };
+        match (reading, question(reading)) {
+            (Reading::Violations(condition, unit), Some(question)) => {
+                let part = whole_number(&answer(question)?)?;
+                let whole = if *unit == Unit::Percent { self.table.rows()? } else { 0 };
+                Ok((in_unit(part, whole, *unit), self.sample(condition, part)?))
+            }
+            (Reading::Newest(_, end), Some(question)) => lag(&answer(question)?, *end, check),
+            (Reading::Rows, _) => Ok((Number::whole(i128::from(self.table.rows()?)), Vec::new())),
+            _ => self.alone(check),
         }
     }
-    let one = arrow_schema::Schema::new(vec![field.clone()]);
-    let data_type = crate::bridge::empty_frame(&Arc::new(one))?.schema().iter_values().next().cloned().unwrap_or(DataType::Null);
-    let parsed = parsed(text, &data_type).ok_or_else(|| wrong("write it in ISO 8601"))?;
-    collect(DataFrame::empty().lazy().select([parsed.clone().alias("x")])).map_err(|error| wrong(error.message()))?;
-    Ok(parsed)
-}
 
-fn parsed(text: &str, data_type: &DataType) -> Option<Expr> {
-    match data_type {
-        DataType::Datetime(unit, zone) => {
-            let civil = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
-            let instant = if zone.is_some() { text.parse::<Timestamp>().ok().or_else(civil) } else { civil() }?;
-            let units = match unit {
-                TimeUnit::Milliseconds => instant.as_millisecond(),
-                TimeUnit::Microseconds => instant.as_microsecond(),
-                TimeUnit::Nanoseconds => i64::try_from(instant.as_nanosecond()).ok()?,
-            };
-            Some(lit(units).cast(data_type.clone()))
+    fn alone(&self, check: &Check) -> Result<Measured> {
+        match &check.metric {
+            Metric::SqlNumber(sql) => check_sql::number(check, sql, self.table, self.table.scan()?, self.params),
+            Metric::SqlRows(sql) => check_sql::rows(check, sql, self.table, self.table.scan()?, self.params),
+            Metric::DuplicateValues(columns, unit) => duplicates(self.table, columns, *unit),
+            _ => Err(Error::internal("a check that no query answers")),
         }
-        DataType::Date => {
-            let days = Date::constant(1970, 1, 1).until(text.parse::<Date>().ok()?).ok()?.get_days();
-            Some(lit(days).cast(DataType::Date))
+    }
+
+    /// The first few rows where a condition holds, when there are any.
+    fn sample(&self, condition: &Expr, part: u64) -> Result<Vec<String>> {
+        if part == 0 {
+            return Ok(Vec::new());
         }
-        other => Some(lit(text).strict_cast(other.clone())),
+        rendered_rows(&collect(self.table.scan()?.filter(condition.clone()).limit(SAMPLE_ROWS))?)
     }
 }
 
-/// Counts the rows where a condition holds, and shows the first few.
-fn violating(frame: LazyFrame, condition: Expr, unit: Unit) -> Result<Measured> {
-    let (part, whole) = count(frame.clone(), condition.clone())?;
-    let sample = if part == 0 { Vec::new() } else { rendered_rows(&collect(frame.filter(condition).limit(SAMPLE_ROWS))?)? };
-    Ok((in_unit(part, whole, unit), sample))
+/// What the one pass computes for a reading.
+fn question(reading: &Reading) -> Option<Expr> {
+    match reading {
+        // A condition is summed as the bits it is. polars counts rows in 32 bits, and refuses a table with more.
+        Reading::Violations(condition, _) => Some(condition.clone().fill_null(lit(false)).sum().cast(DataType::Int64)),
+        Reading::Newest(micros, _) => Some(micros.clone()),
+        Reading::Rows | Reading::Alone => None,
+    }
 }
 
-/// How many rows satisfy a condition, of how many.
-fn count(frame: LazyFrame, condition: Expr) -> Result<(u64, u64)> {
-    let whole_numbers = |expression: Expr| expression.cast(DataType::Int64);
-    let part = whole_numbers(condition.fill_null(lit(false))).sum().alias("part");
-    let counted = collect(frame.select([part, whole_numbers(len()).alias("whole")]))?;
-    Ok((cell_u64(&counted, "part")?, cell_u64(&counted, "whole")?))
+fn name(index: usize) -> String {
+    format!("check {index}")
 }
 
-fn duplicates(table: &TableInput, frame: LazyFrame, columns: &[Arc<str>], unit: Unit) -> Result<Measured> {
+/// The same error once more: a reading is made once and may be asked for several times.
+fn copied(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.message().to_owned());
+    match error.help_text() {
+        Some(help) => copy.help(help),
+        None => copy,
+    }
+}
+
+fn duplicates(table: &TableInput, columns: &[Arc<str>], unit: Unit) -> Result<Measured> {
     let keys = columns.iter().map(|column| column_of(table, column)).collect::<Result<Vec<_>>>()?;
     if keys.is_empty() {
         return Err(Error::new(ErrorKind::Misconfigured, "no columns to look for duplicates in"));
     }
     let rows = "__windrow_rows";
-    let grouped = frame.clone().group_by(keys).agg([len().cast(DataType::Int64).alias(rows)]).filter(col(rows).gt(lit(1_i64)));
+    let counted = table.scan()?.group_by(keys).agg([len().cast(DataType::Int64).alias(rows)]);
+    let grouped = counted.filter(col(rows).gt(lit(1_i64)));
     let surplus = collect(grouped.clone().select([(col(rows) - lit(1_i64)).sum().alias("part")]))?;
-    let (_, whole) = count(frame, lit(true))?;
-    let part = cell_u64(&surplus, "part")?;
+    let part = whole_number(&cell(&surplus, "part")?)?;
     let sample = if part == 0 { Vec::new() } else { rendered_rows(&collect(grouped.limit(SAMPLE_ROWS))?)? };
-    Ok((in_unit(part, whole, unit), sample.into_iter().map(|row| row.replace(rows, "rows")).collect()))
+    Ok((in_unit(part, table.rows()?, unit), sample.into_iter().map(|row| row.replace(rows, "rows")).collect()))
 }
 
-/// Seconds from the newest value to the end of the window; a date counts from its midnight.
-fn freshness(table: &TableInput, frame: LazyFrame, name: &str, params: &Params) -> Result<Measured> {
-    let end = match field_type(table, name)? {
-        Arrow::Timestamp(_, Some(_)) => params.end,
-        // What the wall clock showed is compared with what it shows at the window's end.
-        Arrow::Timestamp(_, None) | Arrow::Date32 => params.window.instants(&jiff::tz::TimeZone::UTC)?.1,
-        _ => return Err(Error::new(ErrorKind::Misconfigured, format!("column `{name}` is neither a timestamp nor a date"))),
+/// Seconds from the newest value to the end of the window.
+fn lag(newest: &AnyValue<'_>, end: jiff::Timestamp, check: &Check) -> Result<Measured> {
+    let AnyValue::Int64(micros) = newest else {
+        let column = if let Metric::Freshness(column) = &check.metric { column } else { "" };
+        return Err(Error::new(ErrorKind::Misconfigured, format!("{NO_ROWS} in column `{column}`")));
     };
-    let newest = col(name).cast(DataType::Datetime(TimeUnit::Microseconds, None)).max().cast(DataType::Int64);
-    let frame = collect(frame.select([newest.alias("newest")]))?;
-    let micros = match cell(&frame, "newest")? {
-        AnyValue::Int64(micros) => i128::from(micros),
-        _ => return Err(Error::new(ErrorKind::Misconfigured, format!("{NO_ROWS} in column `{name}`"))),
-    };
-    let lag = i128::from(end.as_microsecond()) - micros;
+    let lag = i128::from(end.as_microsecond()) - i128::from(*micros);
     let number = Number::new(lag, 6).ok_or_else(|| Error::new(ErrorKind::Internal, "a lag has a scale of 6"))?;
     Ok((number, Vec::new()))
 }
@@ -265,9 +209,9 @@ pub(crate) fn cell(frame: &DataFrame, name: &str) -> Result<AnyValue<'static>> {
     guarded(|| Ok(frame.column(name)?.get(0)?.into_static()))
 }
 
-fn cell_u64(frame: &DataFrame, name: &str) -> Result<u64> {
-    let value = cell(frame, name)?;
-    if value == AnyValue::Null {
+/// A count; the sum of nothing is null, and no rows.
+fn whole_number(value: &AnyValue<'_>) -> Result<u64> {
+    if *value == AnyValue::Null {
         return Ok(0);
     }
     value.extract::<u64>().ok_or_else(|| Error::new(ErrorKind::Internal, "a count is no number"))
@@ -275,11 +219,13 @@ fn cell_u64(frame: &DataFrame, name: &str) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::RecordBatch;
+    use arrow_schema::DataType as Arrow;
     use windrow_core::Place;
     use windrow_core::gate::{Severity, Threshold};
 
     use super::*;
-    use crate::fixture::{batch, params, schema, write_parquet};
+    use crate::fixture::{batch, keep_only, params, schema, write_parquet};
 
     fn check(metric: Metric) -> Check {
         let place = Place::new("orders.clean.odcs.yaml", 40, 12);
@@ -345,6 +291,80 @@ mod tests {
         ] {
             assert_eq!(measured(metric.clone()).0, expected, "{metric:?}");
         }
+    }
+
+    #[test]
+    fn checks_asked_together_see_what_each_sees_alone() {
+        let metrics = [
+            Metric::RowCount,
+            Metric::NullValues("text".into(), Unit::Percent),
+            range("price", Some("1.01"), Some("3.32")),
+            Metric::NullValues("txt".into(), Unit::Rows),
+            values("text", &["a"], None),
+            Metric::SqlNumber("SELECT count(*) FROM {object}".into()),
+            Metric::Freshness("id".into()),
+            Metric::Freshness("at".into()),
+            Metric::DuplicateValues(vec!["flag".into()], Unit::Rows),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let twice = [
+            write_parquet(folder.path(), "a.parquet", &batch()),
+            write_parquet(folder.path(), "b.parquet", &batch().slice(0, 1)),
+        ];
+        let table = TableInput { name: "clean_orders".into(), schema: schema(), files: twice.to_vec(), partition: None };
+        let checks: Vec<Check> = metrics.iter().cloned().map(check).collect();
+        let together = run_checks(&checks, &table, &params());
+        assert_eq!(together.len(), metrics.len());
+        for (metric, (_, seen)) in metrics.into_iter().zip(together) {
+            assert_eq!(format!("{seen:?}"), format!("{:?}", observe(metric)));
+        }
+    }
+
+    /// A file whose column `text` is of another type than declared: whoever reads that column fails.
+    fn with_a_misfit(folder: &std::path::Path) -> TableInput {
+        let declared = schema();
+        let texts = declared.index_of("text").unwrap();
+        let mut fields: Vec<_> = declared.fields().iter().map(|field| field.as_ref().clone()).collect();
+        fields[texts] = arrow_schema::Field::new("text", Arrow::Int64, true);
+        let mut columns = batch().columns().to_vec();
+        columns[texts] = columns[declared.index_of("id").unwrap()].clone();
+        let other = RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields)), columns).unwrap();
+        let file = write_parquet(folder, "a.parquet", &other);
+        TableInput { name: "clean_orders".into(), schema: declared, files: vec![file], partition: None }
+    }
+
+    #[test]
+    fn a_broken_check_breaks_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = with_a_misfit(folder.path());
+        let metrics =
+            [Metric::NullValues("id".into(), Unit::Rows), Metric::NullValues("text".into(), Unit::Rows), Metric::RowCount];
+        let seen = run_checks(&metrics.map(check), &table, &params());
+        let shown: Vec<String> = seen.iter().map(|(_, seen)| format!("{seen:?}")).collect();
+        assert!(shown[0].starts_with("Measured"), "{shown:?}");
+        assert!(shown[1].starts_with("Broken"), "{shown:?}");
+        assert!(shown[2].starts_with("Measured"), "{shown:?}");
+    }
+
+    #[test]
+    fn rows_are_counted_without_reading_any_and_other_checks_read_their_columns_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = write_parquet(folder.path(), "a.parquet", &batch());
+        keep_only(&file, &["price", "text"]);
+        let table = TableInput { name: "t".into(), schema: schema(), files: vec![file], partition: None };
+        let metrics =
+            [Metric::RowCount, range("price", None, Some("3.33")), Metric::MissingValues("price".into(), Vec::new(), Unit::Rows)];
+        let seen = run_checks(&metrics.map(check), &table, &params());
+        let numbers: Vec<String> = seen
+            .into_iter()
+            .map(|(_, seen)| match seen {
+                Observation::Measured { number, .. } => number.to_string(),
+                Observation::Broken(why) => why,
+            })
+            .collect();
+        assert_eq!(numbers, ["3", "0", "0"]);
+        let unread = run_checks(&[check(Metric::NullValues("id".into(), Unit::Rows))], &table, &params());
+        assert!(matches!(unread[0].1, Observation::Broken(_)), "{unread:?}");
     }
 
     #[test]

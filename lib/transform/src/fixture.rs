@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int8Array, Int32Array, Int64Array,
-    LargeStringArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int8Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -83,6 +83,20 @@ pub(crate) fn one_decimal(batch: &RecordBatch) -> (i128, i8) {
 }
 
 pub(crate) fn texts(batch: &RecordBatch, column: usize) -> Vec<String> {
-    let column = batch.column(column).as_any().downcast_ref::<LargeStringArray>().unwrap();
+    let column = batch.column(column).as_any().downcast_ref::<StringArray>().unwrap();
     column.iter().map(|text| text.unwrap_or("null").to_owned()).collect()
+}
+
+/// Destroys the pages of a file, all but those of some columns, and leaves the footer.
+pub(crate) fn keep_only(file: &Path, columns: &[&str]) {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let reader = SerializedFileReader::new(File::open(file).unwrap()).unwrap();
+    let mut bytes = std::fs::read(file).unwrap();
+    for group in reader.metadata().row_groups() {
+        for chunk in group.columns().iter().filter(|chunk| !columns.contains(&chunk.column_path().string().as_str())) {
+            let (start, length) = chunk.byte_range();
+            bytes[start as usize..(start + length) as usize].fill(0xff);
+        }
+    }
+    std::fs::write(file, bytes).unwrap();
 }

@@ -13,6 +13,10 @@ use polars::prelude::{AnyValue, DataType, PolarsError, Scalar, Schema};
 use polars_plan::dsl::Operator;
 use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext, is_scalar_ae};
 
+/// How many digits a decimal may have so that 10^13 of them, more than any window has, sum up to 38 digits at most.
+/// What is multiplied or added has 38.
+const SUMMED_DIGITS: usize = 25;
+
 /// Puts guards on every arithmetic expression and sum of a plan.
 ///
 /// # Errors
@@ -53,20 +57,33 @@ pub(crate) fn expressions(plan: &IRPlan) -> Vec<(Vec<Node>, Arc<Schema>)> {
     found
 }
 
-/// Tells whether a plan computes a value over all rows of something.
+/// Tells whether a plan computes a value over all rows of something, and has steps after that. What is computed last is
+/// all asked for.
 pub(crate) fn has_total(plan: &IRPlan) -> bool {
-    let mut stack = vec![plan.lp_top];
+    let mut stack: Vec<Node> = plan.lp_arena.get(plan.lp_top).inputs().collect();
     let mut seen = HashSet::new();
     while let Some(node) = stack.pop() {
         let ir = plan.lp_arena.get(node);
         if seen.insert(node.0) {
             stack.extend(ir.inputs());
-            if matches!(ir, IR::Select { .. }) && ir.exprs().any(|expression| is_scalar_ae(expression.node(), &plan.expr_arena)) {
+            if matches!(ir, IR::Select { .. }) && ir.exprs().any(|expression| is_total(expression.node(), &plan.expr_arena)) {
                 return true;
             }
         }
     }
     false
+}
+
+/// One value whatever the rows, made of more than literals.
+fn is_total(root: Node, arena: &Arena<AExpr>) -> bool {
+    let mut stack = vec![root];
+    let mut looks_at_rows = false;
+    while let Some(node) = stack.pop().filter(|_| !looks_at_rows) {
+        let expression = arena.get(node);
+        looks_at_rows = matches!(expression, AExpr::Column(_) | AExpr::Len | AExpr::Agg(_));
+        expression.children_rev(&mut stack);
+    }
+    looks_at_rows && is_scalar_ae(root, arena)
 }
 
 fn schema_of(plan: &IRPlan, node: Node) -> Arc<Schema> {
@@ -132,9 +149,12 @@ fn guarded_sum(input: Node, result: DataType, schema: &Schema, arena: &mut Arena
         let sum = arena.add(AExpr::Agg(IRAggExpr::Sum(wide)));
         return Ok(Some(cast(sum, result)));
     }
-    let (DataType::Decimal(..), DataType::Decimal(precision, scale)) = (&input_type, &result) else {
+    let (DataType::Decimal(digits, _), DataType::Decimal(precision, scale)) = (&input_type, &result) else {
         return Ok(None);
     };
+    if *digits <= SUMMED_DIGITS {
+        return Ok(None);
+    }
     let exact = arena.add(AExpr::Agg(IRAggExpr::Sum(input)));
     let float = arena.add(cast(input, DataType::Float64));
     let float_sum = arena.add(AExpr::Agg(IRAggExpr::Sum(float)));

@@ -1,10 +1,12 @@
 //! The tables a transform or check may read: the files of one window's head, or batches in memory.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType as Arrow, Schema, SchemaRef};
+use parquet::file::metadata::ParquetMetaDataReader;
 use polars::prelude::{
     DataType, Expr, HiveOptions, IntoLazy, LazyFrame, PlRefPath, ScanArgsParquet, Schema as PolarsSchema, col, lit,
 };
@@ -46,6 +48,14 @@ impl TableInput {
         let partition = self.partition.as_ref().map(|(column, _)| column.as_str());
         let fields = self.schema.fields().iter().filter(|field| Some(field.name().as_str()) != partition);
         Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+    }
+
+    /// How many rows the files hold. Their footers tell; no row is read.
+    ///
+    /// # Errors
+    /// `Transient` for a file that cannot be read, `Internal` for one that is no Parquet file.
+    pub fn rows(&self) -> Result<u64> {
+        self.files.iter().map(|file| rows_of(file).map_err(|error| error.with("file", file.display()))).sum()
     }
 
     fn scan_files(&self) -> Result<LazyFrame> {
@@ -133,6 +143,14 @@ impl Inputs {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &LazyFrame)> {
         self.tables.iter().map(|(name, frame)| (name.as_str(), frame))
     }
+}
+
+fn rows_of(file: &Path) -> Result<u64> {
+    let open =
+        File::open(file).map_err(|error| Error::new(ErrorKind::Transient, "cannot open a table's file").caused_by(error))?;
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&open);
+    let footer = footer.map_err(|error| Error::internal("a table's file has no readable footer").caused_by(error))?;
+    u64::try_from(footer.file_metadata().num_rows()).map_err(|_| Error::internal("a footer counts less than no rows"))
 }
 
 fn local_path(path: &Path) -> Result<PlRefPath> {

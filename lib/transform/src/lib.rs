@@ -13,6 +13,7 @@
 pub mod bridge;
 pub mod check;
 mod check_sql;
+mod columns;
 pub mod derive;
 mod failure;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod guard;
 pub mod input;
 pub mod lineage;
 pub mod lint;
+mod metric;
 pub mod params;
 mod parse;
 pub mod run;

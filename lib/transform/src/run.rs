@@ -2,6 +2,7 @@
 
 use arrow_array::{Array, Decimal128Array, RecordBatch};
 use polars::prelude::{DataFrame, LazyFrame};
+use rayon::prelude::*;
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::bridge;
@@ -22,8 +23,8 @@ pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Resul
     let named = |error: Error| error.with("transform", transform.name());
     let frame = collect(transform.plan(inputs, params)?).map_err(named)?;
     let batches = bridge::from_polars(frame).map_err(named)?;
-    batches.iter().try_for_each(digits_fit).map_err(named)?;
-    Ok(batches)
+    let overflow = batches.par_iter().find_map_first(|batch| digits_fit(batch).err());
+    overflow.map_or(Ok(batches), |error| Err(named(error)))
 }
 
 /// Runs a plan on the streaming engine, with overflow guards.
@@ -61,7 +62,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::fixture::{batch, decimals, inputs, one_decimal, params, query, schema, texts, write_parquet};
+    use crate::fixture::{batch, decimals, inputs, keep_only, one_decimal, params, query, schema, texts, write_parquet};
     use crate::{Registry, SqlTransform, TableInput};
     use arrow_schema::{DataType, Field, Schema};
 
@@ -159,6 +160,38 @@ mod tests {
         ] {
             assert_eq!(query(sql).unwrap().num_rows(), rows, "{sql}");
         }
+    }
+
+    #[test]
+    fn a_literal_is_in_every_row_and_spares_no_column_that_is_needed_and_reads_none_that_is_not() {
+        for sql in [
+            "SELECT k FROM (SELECT 7 AS k, id FROM t) AS s",
+            "SELECT 5 AS n FROM (SELECT 7 AS k, 8 AS z FROM t) AS s",
+            "SELECT d FROM (SELECT id, {window} AS d FROM t) AS s",
+        ] {
+            assert_eq!(query(sql).unwrap().num_rows(), 3, "{sql}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = write_parquet(folder.path(), "a.parquet", &batch());
+        keep_only(&file, &["tiny", "year"]);
+        let table = TableInput { name: "t".into(), schema: schema(), files: vec![file], partition: None };
+        let tables = Inputs::from_tables(&[table]).unwrap();
+        for sql in [
+            "WITH s AS (SELECT {window} AS day, tiny, year FROM t) SELECT day, tiny, count(*) AS n FROM s GROUP BY day, tiny",
+            "SELECT sum(year) AS y FROM t WHERE tiny > 0",
+        ] {
+            run(&SqlTransform::new("q.sql", sql), &tables, &params()).unwrap();
+        }
+        assert!(run(&SqlTransform::new("q.sql", "SELECT id FROM t"), &tables, &params()).is_err());
+    }
+
+    #[test]
+    fn narrow_decimals_are_summed_without_a_guard_and_exactly() {
+        let most = 10_i128.pow(25) - 1;
+        let batch = RecordBatch::try_from_iter([("d", decimals(vec![most; 1_000], 25, 2))]).unwrap();
+        let tables = Inputs::new().with_batches("t", &batch.schema(), &[batch]).unwrap();
+        let result = run(&SqlTransform::new("q.sql", "SELECT sum(d) AS s FROM t"), &tables, &params()).unwrap();
+        assert_eq!(one_decimal(&result[0]), (most * 1_000, 2));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::conform::Plan;
 use super::memory::Memory;
 use super::order::Shaped;
 use super::pile::Pile;
+use super::rows::OrderedRows;
 use crate::chunk::{Chunk, Position};
 
 /// Conforms chunks as they come, from any thread, and orders their rows once all are there.
@@ -25,6 +26,15 @@ impl<'a> Collector<'a> {
     /// `Misconfigured` for rules, windows or orders that cannot be.
     pub fn new(contract: &'a Contract, window: &PartitionWindow, memory: &'a Memory) -> Result<Self> {
         Ok(Collector { plan: Plan::new(contract, window)?, pile: Pile::new(contract, memory)?, reports: Mutex::default() })
+    }
+
+    /// The same for rows that come in no order, as an SQL engine yields them; see [`Collector::order_any`].
+    ///
+    /// # Errors
+    /// As [`Collector::new`].
+    pub fn of_unordered(contract: &'a Contract, window: &PartitionWindow, memory: &'a Memory) -> Result<Self> {
+        let pile = Pile::of_unordered(contract, memory)?;
+        Ok(Collector { plan: Plan::new(contract, window)?, pile, reports: Mutex::default() })
     }
 
     /// Takes a chunk: casts losslessly to exactly the declared types, checks the rules of single values, null keys and the
@@ -61,6 +71,17 @@ impl<'a> Collector<'a> {
     /// `OutOfMemory` when the keys exceed the limit.
     pub fn order(self) -> Result<Shaped> {
         self.pile.order()
+    }
+
+    /// Sorts rows that came in no order; what the sort leaves equal is ordered by the primary key, or where there is none
+    /// by all columns as they are declared. The same rows come out alike, whatever order and chunks they came in.
+    ///
+    /// `None` when rows share their primary key: who must say which of them came first puts them into an order before.
+    ///
+    /// # Errors
+    /// As [`Collector::order`], and `Internal` for a column that has no order.
+    pub fn order_any(self) -> Result<Option<OrderedRows>> {
+        self.pile.order_any()
     }
 }
 

@@ -21,6 +21,7 @@ mod rows;
 mod run;
 mod spill;
 mod total;
+mod unordered;
 mod window;
 
 pub use collect::{Collector, shape, shape_within};

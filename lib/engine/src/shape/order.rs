@@ -28,6 +28,8 @@ pub(crate) struct Ordering<'a> {
     has_key: bool,
     /// The sort begins with the key's columns, in any order and direction.
     is_one_sort: bool,
+    /// Rows come in no order: the sort is made longer, so that it decides as much as a few columns can.
+    is_unordered: bool,
 }
 
 impl<'a> Ordering<'a> {
@@ -46,7 +48,27 @@ impl<'a> Ordering<'a> {
             true => head.to_vec(),
             false => key.iter().map(|name| SortKey { column: (*name).into(), descending: false }).collect(),
         };
-        Ok(Ordering { contract, sort, by_key, has_key, is_one_sort })
+        Ok(Ordering { contract, sort, by_key, has_key, is_one_sort, is_unordered: false })
+    }
+
+    /// For rows that come in no order: a sort is followed by the key, and where there is neither the first column decides.
+    ///
+    /// # Errors
+    /// As [`Ordering::new`].
+    pub(crate) fn of_unordered(contract: &'a Contract) -> Result<Self> {
+        let mut ordering = Ordering { is_unordered: true, ..Ordering::new(contract)? };
+        if !ordering.is_one_sort {
+            ordering.sort.extend(ordering.by_key.iter().cloned());
+        }
+        if ordering.sort.is_empty() {
+            let first = contract.file_properties().next();
+            ordering.sort.extend(first.map(|property| SortKey { column: property.name.clone(), descending: false }));
+        }
+        Ok(ordering)
+    }
+
+    pub(crate) fn is_unordered(&self) -> bool {
+        self.is_unordered
     }
 
     /// The order in which the rows of a chunk stand among themselves.
@@ -101,6 +123,24 @@ impl<'a> Ordering<'a> {
         drop((keys, sorted));
         let kept = without(rows.all(), &dropped, rows.len());
         Ok((self.sort_rows(rows, Some(kept), memory)?, duplicates))
+    }
+
+    /// Sorts rows that came in no order, by as many columns as a key or a sort has; with the keys when some are equal in
+    /// them. `None` when rows share their primary key: which of them came first is not known.
+    ///
+    /// # Errors
+    /// As [`Ordering::order`].
+    pub(crate) fn order_any(&self, rows: &mut Runs, memory: &Memory) -> Result<Option<(Vec<u32>, Option<Keys>)>> {
+        if self.has_key && !self.is_one_sort && sort_all(&self.by_key, rows, memory)?.has_ties {
+            return Ok(None);
+        }
+        let sorted = sort_all(self.of_chunk(), rows, memory)?;
+        if sorted.has_ties && self.has_key {
+            return Ok(None);
+        }
+        // The sort used the keys up; few windows need them again.
+        let keys = sorted.has_ties.then(|| Keys::new(&columns(self.of_chunk(), rows)?, rows.len()));
+        Ok(Some((sorted.rows, keys.transpose()?)))
     }
 
     fn sort_rows(&self, rows: &mut Runs, kept: Option<Vec<u32>>, memory: &Memory) -> Result<Option<Vec<u32>>> {

@@ -12,6 +12,7 @@ use super::memory::Memory;
 use super::order::{Ordering, Shaped};
 use super::rows::{OrderedRows, Runs, schema_of};
 use super::run::Run;
+use super::unordered;
 use crate::chunk::{Chunk, Position};
 use crate::form::is_form_of;
 use crate::schema::file_schema;
@@ -38,8 +39,19 @@ impl<'a> Pile<'a> {
     /// # Errors
     /// `Misconfigured` for a sort by a column that is not declared.
     pub(crate) fn new(contract: &'a Contract, memory: &'a Memory) -> Result<Self> {
+        Pile::of(contract, Ordering::new(contract)?, memory)
+    }
+
+    /// For chunks of rows that come in no order.
+    ///
+    /// # Errors
+    /// As [`Pile::new`].
+    pub(crate) fn of_unordered(contract: &'a Contract, memory: &'a Memory) -> Result<Self> {
+        Pile::of(contract, Ordering::of_unordered(contract)?, memory)
+    }
+
+    fn of(contract: &'a Contract, ordering: Ordering<'a>, memory: &'a Memory) -> Result<Self> {
         let schema = Arc::new(file_schema(contract));
-        let ordering = Ordering::new(contract)?;
         let is_key = ordering.key_columns(&schema);
         Ok(Pile { contract, memory, schema, ordering, is_key, held: Mutex::default() })
     }
@@ -57,12 +69,18 @@ impl<'a> Pile<'a> {
         if have.len() != declared.len() || !have.iter().zip(declared).all(fits) {
             return Err(Error::internal("chunks were not conformed to the contract").with("table", &self.contract.table));
         }
-        let before = self.sorted(&batch)?;
+        // Rows of no order are sorted all together; only what goes to disk must be near what it is written with.
+        let before = if self.ordering.is_unordered() && self.fits(&batch) { None } else { self.sorted(&batch)? };
         let batch = match &before {
             Some(order) => reordered(&self.schema, &batch, order)?,
             None => batch,
         };
         self.push(Run::new(position, &batch, origin, before, &self.is_key)?)
+    }
+
+    fn fits(&self, batch: &RecordBatch) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+        held.saturating_add(batch.get_array_memory_size() as u64) <= self.memory.for_columns()
     }
 
     /// The order of a chunk's rows among themselves; `None` when they stand in it.
@@ -99,12 +117,29 @@ impl<'a> Pile<'a> {
     /// # Errors
     /// `Misconfigured` for columns without an order, `OutOfMemory` when keys exceed the limit.
     pub(crate) fn order(self) -> Result<Shaped> {
-        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut runs = held.runs;
-        runs.sort_unstable_by_key(|run| run.position);
-        let mut runs = Runs::new(self.schema.clone(), runs)?;
+        let mut runs = self.runs()?;
         let (order, duplicates) = self.ordering.order(&mut runs, self.memory)?;
         Ok(Shaped { rows: OrderedRows::new(runs, order), duplicates })
+    }
+
+    /// All rows in one order, whatever order they came in; `None` when rows share a primary key.
+    ///
+    /// # Errors
+    /// As [`Pile::order`], and `Internal` for a column that has no order.
+    pub(crate) fn order_any(self) -> Result<Option<OrderedRows>> {
+        let mut runs = self.runs()?;
+        let Some((order, ties)) = self.ordering.order_any(&mut runs, self.memory)? else { return Ok(None) };
+        let mut ordered = OrderedRows::new(runs, Some(order));
+        if let Some(keys) = ties {
+            unordered::settle(&mut ordered, &|a, b| keys.compare(a, b).is_eq())?;
+        }
+        Ok(Some(ordered))
+    }
+
+    fn runs(&self) -> Result<Runs> {
+        let mut runs = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner)).runs;
+        runs.sort_unstable_by_key(|run| run.position);
+        Runs::new(self.schema.clone(), runs)
     }
 }
 

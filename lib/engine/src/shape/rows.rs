@@ -147,6 +147,18 @@ impl OrderedRows {
         OrderedRows { runs, order, dictionaries }
     }
 
+    /// The numbers of the rows in order; none when rows stay as they came.
+    pub(crate) fn order(&self) -> &[u32] {
+        self.order.as_deref().unwrap_or_default()
+    }
+
+    /// Puts the rows of a range into another order, given by their places in it.
+    pub(crate) fn permute(&mut self, range: Range<usize>, order: &[usize]) {
+        let Some(rows) = self.order.as_mut().and_then(|rows| rows.get_mut(range)) else { return };
+        let before = rows.to_vec();
+        rows.iter_mut().zip(order).for_each(|(row, at)| *row = before.get(*at).copied().unwrap_or(*row));
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.order.as_ref().map_or(self.runs.len(), Vec::len)
@@ -181,9 +193,19 @@ impl OrderedRows {
                 }
                 None => places.extend(range.clone().map(|row| self.runs.place(number(row)))),
             }
-            let starts = (first..places.len()).step_by(PIECE_ROWS);
-            pieces.extend(starts.map(|start| Piece::new(start..places.len().min(start + PIECE_ROWS))));
+            pieces.extend(pieces_of(first..places.len()));
         }
+        self.with_spans(places, pieces)
+    }
+
+    /// Finds rows given by their numbers.
+    pub(crate) fn group_of(&self, rows: &[u32]) -> Group<'_> {
+        let places: Vec<Place> = rows.par_iter().map(|row| self.runs.place(*row)).collect();
+        let pieces = pieces_of(0..places.len()).collect();
+        self.with_spans(places, pieces)
+    }
+
+    fn with_spans(&self, places: Vec<Place>, mut pieces: Vec<Piece>) -> Group<'_> {
         if self.runs.runs.iter().any(Run::is_spilled) {
             for piece in &mut pieces {
                 piece.spans = self.spans(places.get(piece.places.clone()).unwrap_or_default());
@@ -236,6 +258,11 @@ struct Piece {
     spans: Vec<Option<Range<usize>>>,
 }
 
+fn pieces_of(places: Range<usize>) -> impl Iterator<Item = Piece> {
+    let end = places.end;
+    places.step_by(PIECE_ROWS).map(move |start| Piece::new(start..end.min(start + PIECE_ROWS)))
+}
+
 impl Piece {
     fn new(places: Range<usize>) -> Self {
         Piece { places, spans: Vec::new() }
@@ -280,7 +307,11 @@ impl Group<'_> {
         Ok(sources)
     }
 
-    fn batches(&self) -> Result<Vec<RecordBatch>> {
+    /// Gathers all columns in their plain forms.
+    ///
+    /// # Errors
+    /// As [`Group::column`].
+    pub(crate) fn batches(&self) -> Result<Vec<RecordBatch>> {
         let schema = &self.rows.runs.schema;
         let mut columns: Vec<Vec<ArrayRef>> = Vec::with_capacity(schema.fields().len());
         for column in 0..schema.fields().len() {

@@ -1,6 +1,7 @@
 mod casts;
 mod conforming;
 mod ordering;
+mod unordered;
 
 use std::sync::Arc;
 
