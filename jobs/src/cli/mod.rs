@@ -33,7 +33,7 @@ Examples:
   windrow contract lint                      # checks contracts, SQL and checks
 
 Exit codes: 0 ok, 64 usage, 65 bad data, 66 input missing, 70 defect, 71 memory,
-  73 fenced, 75 transient, 77 access denied, 78 misconfigured, 80 gate failed, 81 late, 143 interrupted";
+  73 fenced, 75 transient, 77 access, 78 misconfigured, 80 gate failed, 81 late, 143 interrupted";
 
 /// Windowed raw → clean → curated transforms, published atomically as Parquet, without Spark.
 #[derive(Debug, Parser)]

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 use windrow_core::ledger::FileEntry;
 use windrow_core::{Contract, Epoch, Error, ErrorKind, PartitionWindow, Result, Table};
-use windrow_engine::compact::{Compactor, FileSummary, Work, plan_parts};
+use windrow_engine::compact::{CompactedPart, Compactor, FileSummary, Work, plan_parts};
 use windrow_engine::write::ColumnStats;
 use windrow_lake::{Claimed, Head, LakeTable};
 
@@ -152,10 +152,20 @@ impl Job<'_> {
         let summaries: Vec<FileSummary> =
             of_head.iter().map(|file| FileSummary { rows: file.rows, stats: stats_of(&file.stats) }).collect();
         let bytes_before = of_head.iter().map(|file| file.size).sum();
-        let (made, work) = compactor.part(&summaries, bytes_before, &|index| self.read(part.start + index))?;
-        let stats = Value::Array(made.stats.iter().map(staging::stats_json).collect());
-        let stored = self.table.stage_part(self.claimed, number, made.bytes, made.rows, stats);
-        Ok((self.session.runtime.handle().block_on(stored)?, work))
+        let read = |index| self.read(part.start + index);
+        let stats_of = |made: &CompactedPart| Value::Array(made.stats.iter().map(staging::stats_json).collect());
+        let handle = self.session.runtime.handle();
+        // In a folder the file is on disk when it is finished; a store of objects gets it whole.
+        if self.session.lake.local_folder().is_none() {
+            let (made, work) = compactor.part(&summaries, bytes_before, &read, &mut std::io::sink())?;
+            let stats = stats_of(&made);
+            let stored = self.table.stage_part(self.claimed, number, made.bytes, made.rows, stats);
+            return Ok((handle.block_on(stored)?, work));
+        }
+        let mut spool = self.table.spool(0)?;
+        let (made, work) = compactor.part(&summaries, bytes_before, &read, &mut spool)?;
+        let stored = self.table.stage_spooled(self.claimed, number, spool.seal()?, made.rows, stats_of(&made));
+        Ok((handle.block_on(stored)?, work))
     }
 
     /// A file of the head, every byte compared with what was published.

@@ -54,7 +54,14 @@ impl<'a> LiveView<'a> {
     }
 
     async fn has_bytes_of(&self, file: &HeadFile) -> Result<bool> {
-        Ok(self.table.read_object(&self.key).await?.is_some_and(|bytes| sha256_hex(&bytes) == file.sha256))
+        let (lake, key) = (self.table.lake(), self.key.to_string());
+        if lake.size(&key).await? != Some(file.size) {
+            return Ok(false);
+        }
+        match lake.digest(&key).await {
+            Err(error) if error.kind() == ErrorKind::InputMissing => Ok(false),
+            read => Ok(read?.1 == file.sha256),
+        }
     }
 
     async fn replace(&self, head: &Head, file: &HeadFile) -> Result<bool> {

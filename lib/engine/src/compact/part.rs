@@ -1,6 +1,7 @@
 //! One file of about the target size from several small ones.
 
 use std::collections::VecDeque;
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
@@ -18,7 +19,7 @@ use super::source::{Group, Source, unwritable};
 use super::summary::{FileSummary, merge_stats};
 use super::{copy, digest, recode};
 use crate::schema::file_schema;
-use crate::write::{ColumnStats, Facts, properties, verify_part};
+use crate::write::{ColumnStats, Facts, failed, properties, verify_part};
 
 /// How many rows of each sampled file decide about dictionaries.
 const SAMPLE_ROWS: usize = 1 << 12;
@@ -102,14 +103,22 @@ impl<'a> Compactor<'a> {
 
     /// One file of the rows of these files, in order. It was read back and holds them, or there is an error.
     ///
-    /// Some row groups of the sources are held in memory at a time, and the finished file.
+    /// Some row groups of the sources are held in memory at a time, and the finished file. `copy` gets the file's bytes too, while they
+    /// are made; they are worth nothing when there is an error.
     ///
     /// # Errors
-    /// What `read` answers; `Misconfigured` for a file of other columns or another order; `Internal` when a file cannot be read, or the
+    /// What `read` and `copy` answer; `Misconfigured` for a file of other columns or another order; `Internal` when a file cannot be read, or the
     /// result does not hold what went in.
-    pub fn part(&self, files: &[FileSummary], bytes_before: u64, read: ReadFile<'_>) -> Result<(CompactedPart, Work)> {
+    pub fn part(
+        &self,
+        files: &[FileSummary],
+        bytes_before: u64,
+        read: ReadFile<'_>,
+        copy: &mut (dyn Write + Send),
+    ) -> Result<(CompactedPart, Work)> {
         let capacity = usize::try_from(bytes_before.saturating_add(bytes_before / 32)).unwrap_or(0);
-        let writer = ArrowWriter::try_new(Vec::with_capacity(capacity), self.schema.clone(), Some(self.properties.clone()));
+        let out = Twice { bytes: Vec::with_capacity(capacity), copy };
+        let writer = ArrowWriter::try_new(out, self.schema.clone(), Some(self.properties.clone()));
         let (mut file, factory) = writer.and_then(ArrowWriter::into_serialized_writer).map_err(unwritable)?;
         let mut queue = Queue { files, read, next: 0, waiting: VecDeque::new() };
         let (mut work, mut promised) = (Work::default(), Vec::new());
@@ -123,7 +132,7 @@ impl<'a> Compactor<'a> {
             filled?;
             promised.push(self.append(&mut file, &run, encoded?, &mut work)?);
         }
-        let bytes = file.into_inner().map(Bytes::from).map_err(unwritable)?;
+        let bytes = file.into_inner().map(|out| Bytes::from(out.bytes)).map_err(failed)?;
         let rows = files.iter().map(|file| file.rows).sum();
         self.verify(&bytes, rows, &promised)?;
         Ok((CompactedPart { bytes, rows, stats: merge_stats(self.contract, files) }, work))
@@ -224,7 +233,7 @@ impl<'a> Compactor<'a> {
 
     fn append(
         &self,
-        file: &mut SerializedFileWriter<Vec<u8>>,
+        file: &mut SerializedFileWriter<Twice<'_>>,
         run: &[Group],
         encoded: Vec<Encoded>,
         work: &mut Work,
@@ -247,11 +256,11 @@ impl<'a> Compactor<'a> {
                     (Column::Recoded(chunk), _) => chunk.append_to_row_group(&mut row_group),
                     (Column::Copied(_), None) => return Err(Error::internal("a row group of no source")),
                 }
-                .map_err(unwritable)?;
+                .map_err(failed)?;
             }
             promises.push(promise);
         }
-        row_group.close().map_err(unwritable)?;
+        row_group.close().map_err(failed)?;
         Ok(promises)
     }
 
@@ -289,6 +298,24 @@ impl<'a> Compactor<'a> {
         Err(Error::internal("a compacted file does not hold the values that went in; nothing was published")
             .with("column", name)
             .with("row_group", group.index))
+    }
+}
+
+/// Keeps what is written and hands it on.
+struct Twice<'a> {
+    bytes: Vec<u8>,
+    copy: &'a mut (dyn Write + Send),
+}
+
+impl Write for Twice<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.copy.write_all(bytes)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -60,7 +60,7 @@ fn compacted(contract: &Contract, batches: &[RecordBatch], least_page: usize) ->
     let summaries: Vec<FileSummary> = files.iter().map(|(_, summary)| summary.clone()).collect();
     let read = |index: usize| Ok(samples[index].clone());
     let size = samples.iter().map(|bytes| bytes.len() as u64).sum();
-    Compactor::new(contract, &samples)?.with_least_page(least_page).part(&summaries, size, &read)
+    Compactor::new(contract, &samples)?.with_least_page(least_page).part(&summaries, size, &read, &mut std::io::sink())
 }
 
 /// The same rows in one file, written directly.
@@ -196,7 +196,7 @@ fn files_of_another_schema_or_order_are_refused() {
     let one = |contract: &Contract, summary: FileSummary| {
         let bytes = bytes.clone();
         let read = move |_: usize| Ok(bytes.clone());
-        Compactor::new(contract, &[])?.part(&[summary], 0, &read)
+        Compactor::new(contract, &[])?.part(&[summary], 0, &read, &mut std::io::sink())
     };
     assert_eq!(one(&other, summary.clone()).unwrap_err().kind(), ErrorKind::Misconfigured);
     let mut unsorted = contract.clone();

@@ -36,7 +36,7 @@ impl Encoding {
     }
 }
 
-pub(super) fn failed(error: ParquetError) -> Error {
+pub(crate) fn failed(error: ParquetError) -> Error {
     match error {
         // What the store of the file answers is no defect of the encoder.
         ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {

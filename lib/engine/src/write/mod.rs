@@ -13,7 +13,7 @@ mod properties;
 mod stats;
 mod verify;
 
-pub(crate) use encode::leaves;
+pub(crate) use encode::{failed, leaves};
 pub use parts::{PartStore, PartSummary, write_parts, write_single};
 pub(crate) use properties::{Facts, properties};
 pub use stats::ColumnStats;
