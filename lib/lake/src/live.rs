@@ -54,11 +54,7 @@ impl<'a> LiveView<'a> {
     }
 
     async fn has_bytes_of(&self, file: &HeadFile) -> Result<bool> {
-        let (lake, key) = (self.table.lake(), self.key.to_string());
-        if lake.size(&key).await? != Some(file.size) {
-            return Ok(false);
-        }
-        match lake.digest(&key).await {
+        match self.table.lake().digest(&self.key.to_string()).await {
             Err(error) if error.kind() == ErrorKind::InputMissing => Ok(false),
             read => Ok(read?.1 == file.sha256),
         }
