@@ -12,7 +12,9 @@ pub(crate) struct MergedStatistics {
     descriptor: ColumnDescPtr,
     is_known: bool,
     nulls: Option<u64>,
+    /// Of the chunks that count them; those of nulls alone do not.
     nans: Option<u64>,
+    are_nans_counted: bool,
     bounds: Option<(Vec<u8>, Vec<u8>)>,
     is_min_exact: bool,
     is_max_exact: bool,
@@ -24,7 +26,8 @@ impl MergedStatistics {
             descriptor,
             is_known: true,
             nulls: Some(0),
-            nans: Some(0),
+            nans: None,
+            are_nans_counted: true,
             bounds: None,
             is_min_exact: true,
             is_max_exact: true,
@@ -39,7 +42,10 @@ impl MergedStatistics {
             return;
         };
         self.nulls = self.nulls.zip(statistics.null_count_opt()).map(|(sum, more)| sum + more);
-        self.nans = self.nans.zip(statistics.nan_count_opt()).map(|(sum, more)| sum + more);
+        match statistics.nan_count_opt() {
+            Some(more) => self.nans = Some(self.nans.unwrap_or(0) + more),
+            None => self.are_nans_counted &= statistics.min_bytes_opt().is_none(),
+        }
         let Some((min, max)) = statistics.min_bytes_opt().zip(statistics.max_bytes_opt()) else { return };
         self.is_min_exact &= statistics.min_is_exact();
         self.is_max_exact &= statistics.max_is_exact();
@@ -89,7 +95,9 @@ impl MergedStatistics {
             ($read:expr) => {{
                 let (min, max) = (min.as_deref().map($read), max.as_deref().map($read));
                 let made = ValueStatistics::new(min, max, None, self.nulls, false);
-                let made = made.with_nan_count(self.nans).with_backwards_compatible_min_max(self.is_signed());
+                let made = made
+                    .with_nan_count(self.nans.filter(|_| self.are_nans_counted))
+                    .with_backwards_compatible_min_max(self.is_signed());
                 let exact = self.bounds.is_some();
                 made.with_min_is_exact(exact && self.is_min_exact).with_max_is_exact(exact && self.is_max_exact)
             }};

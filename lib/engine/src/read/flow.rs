@@ -157,7 +157,7 @@ impl<'a> Parser<'a> {
     fn new(plan: &Plan<'a>) -> Result<Self> {
         Ok(match plan.reader.format {
             ReaderFormat::Csv => Parser::Csv(csv::Columns::new(plan)?),
-            ReaderFormat::Ndjson => Parser::Ndjson(ndjson::Fields::new(&plan.contract.properties)?),
+            ReaderFormat::Ndjson => Parser::Ndjson(ndjson::Fields::of_line(&plan.contract.properties)?),
             ReaderFormat::Parquet => Parser::Parquet,
         })
     }

@@ -97,6 +97,19 @@ impl StringLeaf {
         fits
     }
 
+    /// Adds one text, as a key while there are few.
+    fn push_bytes(&mut self, text: &[u8]) {
+        if let Some(keyed) = &mut self.keyed {
+            if let Some(key) = keyed.dictionary.key(text, None) {
+                return keyed.keys.push(key);
+            }
+            if let Some(keyed) = self.keyed.take() {
+                self.expand(&keyed);
+            }
+        }
+        self.texts.push(text);
+    }
+
     fn push_texts(&mut self, column: &TextColumn<'_>, is_required: bool, faults: &mut Faults) {
         self.texts.reserve(self.rows);
         let (first, null_rows, bytes) = (self.texts.len(), &mut self.null_rows, &mut self.texts.bytes);
@@ -141,17 +154,20 @@ impl Leaf for StringLeaf {
         if text.contains('\0') {
             return Err(Code::NulByte);
         }
-        self.texts.push(text.as_bytes());
+        self.push_bytes(text.as_bytes());
         Ok(())
     }
 
     fn push_null(&mut self) {
-        self.null_rows.push(self.texts.len());
-        self.push_default();
+        self.null_rows.push(self.keyed.as_ref().map_or(self.texts.len(), |keyed| keyed.keys.len()));
+        match &mut self.keyed {
+            Some(keyed) => keyed.keys.push(0),
+            None => self.texts.push(b""),
+        }
     }
 
     fn push_default(&mut self) {
-        self.texts.push(b"");
+        self.push_bytes(b"");
     }
 
     fn push_column(&mut self, column: &TextColumn<'_>, is_required: bool, faults: &mut Faults) {

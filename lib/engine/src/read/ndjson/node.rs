@@ -9,7 +9,7 @@ use windrow_core::suggest::nearest;
 use windrow_core::{Code, Error, Place, Result};
 
 use super::object::{Entries, Kind, kind, offset_in, string};
-use crate::read::column::{Leaf, leaf};
+use crate::read::column::{Leaf, compact_leaf, leaf};
 use crate::read::outcome::expected;
 use crate::schema::arrow_field;
 
@@ -82,8 +82,17 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(properties: &'a [Property]) -> Result<Self> {
-        Ok(Fields { nodes: properties.iter().map(Node::new).collect::<Result<_>>()? })
+    /// The keys of an object inside another, their columns in plain forms.
+    fn new(properties: &'a [Property]) -> Result<Self> {
+        Ok(Fields { nodes: properties.iter().map(|property| Node::new(property, leaf)).collect::<Result<_>>()? })
+    }
+
+    /// The keys of a line, their columns in compact forms where they have one.
+    ///
+    /// # Errors
+    /// `Misconfigured` for an impossible declaration.
+    pub(crate) fn of_line(properties: &'a [Property]) -> Result<Self> {
+        Ok(Fields { nodes: properties.iter().map(|property| Node::new(property, compact_leaf)).collect::<Result<_>>()? })
     }
 
     fn find(&self, key: &str, guess: usize, case: ColumnCase) -> Option<usize> {
@@ -140,11 +149,11 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Node<'a> {
-    fn new(property: &'a Property) -> Result<Self> {
+    fn new(property: &'a Property, leaf_of: impl Fn(&Property) -> Result<Box<dyn Leaf>>) -> Result<Self> {
         let shape = match &property.data_type {
             DataType::Struct(properties) => Shape::Object { fields: Fields::new(properties)?, valid: Vec::new() },
             DataType::List(item) => {
-                Shape::List { item: Box::new(Node::new(item)?), offsets: vec![0], length: 0, valid: Vec::new() }
+                Shape::List { item: Box::new(Node::new(item, leaf)?), offsets: vec![0], length: 0, valid: Vec::new() }
             }
             DataType::Boolean { true_tokens, false_tokens } => {
                 let with = |tokens: &[String], word: &str| tokens.iter().cloned().chain([word.to_owned()]).collect();
@@ -152,7 +161,7 @@ impl<'a> Node<'a> {
                     DataType::Boolean { true_tokens: with(true_tokens, "true"), false_tokens: with(false_tokens, "false") };
                 Shape::Leaf(leaf(&Property { data_type, ..property.clone() })?)
             }
-            _ => Shape::Leaf(leaf(property)?),
+            _ => Shape::Leaf(leaf_of(property)?),
         };
         Ok(Node { property, shape })
     }

@@ -31,7 +31,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = Vec::new();
+        // Enough for most objects without growing.
+        let mut entries = Vec::with_capacity(24);
         while let Some(key) = map.next_key()? {
             entries.push((key, map.next_value()?));
         }
