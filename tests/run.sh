@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
 # --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
-# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
+# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C and a C++ compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
 # Node.js with npm, terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers root and
 # Debian 12.
 set -euo pipefail
@@ -28,6 +28,7 @@ free_gib=$(($(df --output=avail -k "${CARGO_TARGET_DIR:-target}" | tail -n 1) / 
 
 need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
+need c++ 'install a C++ compiler, for the fuzzer'
 need python3 'install Python 3.9 or later'
 need objdump 'install binutils'
 need npm 'install Node.js 18 or later'
@@ -62,6 +63,7 @@ step 'unit and integration tests' cargo test --locked --workspace
 step 'the test that needs 2.5 GiB' cargo test --locked --workspace --lib -- --ignored
 step 'the simulation finds every seeded defect of the ledger' "$venv/bin/python" tests/defects.py
 windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
+step 'fuzz the vector instructions (20 s, address sanitizer)' bash lib/engine/fuzz/run.sh 20
 step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas
 step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.py "$windrow"

@@ -153,18 +153,18 @@ impl Job<'_> {
             of_head.iter().map(|file| FileSummary { rows: file.rows, stats: stats_of(&file.stats) }).collect();
         let bytes_before = of_head.iter().map(|file| file.size).sum();
         let read = |index| self.read(part.start + index);
-        let stats_of = |made: &CompactedPart| Value::Array(made.stats.iter().map(staging::stats_json).collect());
+        let written = |made: &CompactedPart| Value::Array(made.stats.iter().map(staging::stats_json).collect());
         let handle = self.session.runtime.handle();
         // In a folder the file is on disk when it is finished; a store of objects gets it whole.
         if self.session.lake.local_folder().is_none() {
             let (made, work) = compactor.part(&summaries, bytes_before, &read, &mut std::io::sink())?;
-            let stats = stats_of(&made);
+            let stats = written(&made);
             let stored = self.table.stage_part(self.claimed, number, made.bytes, made.rows, stats);
             return Ok((handle.block_on(stored)?, work));
         }
         let mut spool = self.table.spool(0)?;
         let (made, work) = compactor.part(&summaries, bytes_before, &read, &mut spool)?;
-        let stored = self.table.stage_spooled(self.claimed, number, spool.seal()?, made.rows, stats_of(&made));
+        let stored = self.table.stage_spooled(self.claimed, number, spool.seal()?, made.rows, written(&made));
         Ok((handle.block_on(stored)?, work))
     }
 

@@ -2,9 +2,10 @@
 # Fuzzes the structural index for so many seconds (default 60), under the address sanitizer: lib/engine/fuzz/run.sh [SECONDS]
 # Works with a stable toolchain: the sanitizer's runtime comes with it, RUSTC_BOOTSTRAP lets its flags through.
 set -euo pipefail
-cd "$(dirname "$0")"
 seconds=${1:-60}
-target=${CARGO_TARGET_DIR:-../../../target}/fuzz
+here=$(cd "$(dirname "$0")" && pwd)
+target=$(realpath -m "${CARGO_TARGET_DIR:-$here/../../../target}")/fuzz
+cd "$here"
 host=$(rustc -vV | sed -n 's/^host: //p')
 coverage='-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
   -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares'

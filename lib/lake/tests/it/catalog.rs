@@ -128,10 +128,7 @@ async fn a_slow_projection_never_leaves_an_older_location_than_a_quick_one() {
             let (table, catalog) = (table.clone(), Arc::clone(&catalog));
             async move { table.project_catalog(&window(), catalog.as_ref(), BASE).await.unwrap() }
         });
-        let is_there = tokio::select! {
-            () = gate.reached.notified() => true,
-            () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
-        };
+        let is_there = gate.stops(&slow).await;
         if !is_there {
             break;
         }

@@ -233,10 +233,7 @@ async fn overtaken_at(backend: Backend, operation: usize) -> bool {
         let table = table.clone();
         async move { compact(&table, 2).await }
     });
-    let is_there = tokio::select! {
-        () = gate.reached.notified() => true,
-        () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
-    };
+    let is_there = gate.stops(&slow).await;
     let quick = open(&bench.other()).await.unwrap();
     publish(&quick, &quick.claim(&request(9)).await.unwrap(), &["new\n", "rows\n"]).await.unwrap();
     gate.go.notify_one();
@@ -273,10 +270,7 @@ async fn overtakes_at(backend: Backend, operation: usize) -> (bool, bool) {
         let table = table.clone();
         async move { publish(&table, &table.claim(&request(2)).await?, &["new\n", "rows\n"]).await }
     });
-    let is_there = tokio::select! {
-        () = gate.reached.notified() => true,
-        () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
-    };
+    let is_there = gate.stops(&slow).await;
     let compacted = compact(&open(&bench.other()).await.unwrap(), 9).await;
     gate.go.notify_one();
     slow.await.unwrap().unwrap();

@@ -13,6 +13,7 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 /// What goes wrong at the planned operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,16 @@ pub(crate) struct Operation {
 pub(crate) struct Gate {
     pub(crate) reached: Arc<Notify>,
     pub(crate) go: Arc<Notify>,
+}
+
+impl Gate {
+    /// Waits until a task stands here; `false` when it ended without coming by.
+    pub(crate) async fn stops<T>(&self, task: &JoinHandle<T>) -> bool {
+        tokio::select! {
+            () = self.reached.notified() => true,
+            () = async { while !task.is_finished() { tokio::task::yield_now().await } } => false,
+        }
+    }
 }
 
 /// A write whose reply the actor did not wait for.

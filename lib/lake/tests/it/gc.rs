@@ -450,10 +450,7 @@ async fn published_meanwhile(backend: Backend, operation: usize) -> (bool, bool)
         let lake = bench.lake.clone();
         async move { collect(&lake).await.unwrap() }
     });
-    let is_there = tokio::select! {
-        () = gate.reached.notified() => true,
-        () = async { while !gc.is_finished() { tokio::task::yield_now().await } } => false,
-    };
+    let is_there = gate.stops(&gc).await;
     let other = crate::support::open(&bench.other()).await.unwrap();
     let published = match other.passed_check(&window(), slow.epoch()).await {
         Ok(passed) => other.publish(&passed).await,
@@ -504,10 +501,7 @@ async fn two_collections_at_once_do_no_harm() {
                 let lake = bench.lake.clone();
                 async move { collect(&lake).await.unwrap() }
             });
-            let is_there = tokio::select! {
-                () = gate.reached.notified() => true,
-                () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
-            };
+            let is_there = gate.stops(&slow).await;
             collect(&bench.other()).await.unwrap();
             gate.go.notify_one();
             slow.await.unwrap();

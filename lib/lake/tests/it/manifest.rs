@@ -114,10 +114,7 @@ async fn a_slow_projection_never_leaves_an_older_manifest_than_a_quick_one() {
                 let table = table.clone();
                 async move { table.project_manifest(&window(), BASE).await.unwrap() }
             });
-            let is_there = tokio::select! {
-                () = gate.reached.notified() => true,
-                () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
-            };
+            let is_there = gate.stops(&slow).await;
             if !is_there {
                 break;
             }

@@ -208,10 +208,7 @@ async fn overtaken_at(backend: Backend, operation: usize) -> bool {
         let table = table.clone();
         async move { roll_back(&table, 3, epoch(1)).await }
     });
-    let is_there = tokio::select! {
-        () = gate.reached.notified() => true,
-        () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
-    };
+    let is_there = gate.stops(&slow).await;
     let quick = open(&bench.other()).await.unwrap();
     let run = publish(&quick, &quick.claim(&request(9)).await.unwrap(), &["run"]).await.unwrap();
     let plan = bench.other().plan_gc(&GcPolicy::default(), None).await.unwrap();

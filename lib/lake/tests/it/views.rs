@@ -123,10 +123,7 @@ async fn overtaken_at(backend: Backend, operation: usize) -> bool {
         let table = table.clone();
         async move { table.project_live(&window()).await.unwrap() }
     });
-    let is_there = tokio::select! {
-        () = gate.reached.notified() => true,
-        () = async { while !slow.is_finished() { tokio::task::yield_now().await } } => false,
-    };
+    let is_there = gate.stops(&slow).await;
     if is_there {
         let quick = open(&bench.other_process()).await.unwrap();
         publish(&quick, &quick.claim(&request(2)).await.unwrap(), &["new"]).await.unwrap();
