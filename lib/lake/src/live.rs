@@ -1,7 +1,6 @@
 //! The live view: one file per window for plain globs, a copy of the head's one file.
 
 use async_trait::async_trait;
-use windrow_core::canonical::sha256_hex;
 use windrow_core::layout::Key;
 use windrow_core::{Epoch, Error, ErrorKind, PartitionWindow, Result};
 
@@ -65,15 +64,11 @@ impl<'a> LiveView<'a> {
         if self.has_bytes_of(file).await? {
             return Ok(false);
         }
-        let bytes = self.table.lake().get_bytes(&file.key).await?;
-        if sha256_hex(&bytes) != file.sha256 {
+        if self.table.lake().digest(&file.key).await?.1 != file.sha256 {
             let error = Error::new(ErrorKind::CorruptInput, "a published file has other bytes than published");
             return Err(error.with("key", &file.key));
         }
-        match self.table.lake().local() {
-            Some(_) => self.table.replace_object(&self.key, head, bytes).await?,
-            None => self.table.lake().copy_to_view(&file.key, &self.key).await?,
-        }
+        self.table.copy_object(&file.key, &self.key, head).await?;
         Ok(true)
     }
 }

@@ -140,13 +140,28 @@ impl LocalRoot {
     ///
     /// A name in use is never written to: it is another process's.
     pub(crate) fn replace(&self, bytes: &[u8], temps: impl Iterator<Item = String>, view: &str) -> Result<()> {
+        self.replace_with(temps, view, |file| file.write_all(bytes))
+    }
+
+    /// Makes `view` a copy of a file in the same way. A link to the published file would be cheaper, but whoever writes into
+    /// the view in place would then write into the published file.
+    pub(crate) fn replace_by_copy(&self, source: &str, temps: impl Iterator<Item = String>, view: &str) -> Result<()> {
+        self.replace_with(temps, view, |file| io::copy(&mut File::open(self.file(source))?, file).map(|_| ()))
+    }
+
+    fn replace_with(
+        &self,
+        temps: impl Iterator<Item = String>,
+        view: &str,
+        fill: impl Fn(&mut File) -> io::Result<()>,
+    ) -> Result<()> {
         let to = self.file(view);
         for temp in temps {
             let staging = self.file(&temp);
             for folder in [staging.parent(), to.parent()].into_iter().flatten() {
                 fs::create_dir_all(folder).map_err(|error| io_error("cannot create the folder of the view", view, error))?;
             }
-            match write_new(&staging, bytes) {
+            match write_new(&staging, &fill) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 linked => linked.map_err(|error| io_error("cannot stage the view", view, error))?,
             }
@@ -243,11 +258,10 @@ impl fmt::Display for NoHardLinks {
 
 impl std::error::Error for NoHardLinks {}
 
-/// Writes and flushes a file of its own; refuses a name in use. A link to the published file would be cheaper, but whoever
-/// writes into the view in place would then write into the published file.
-fn write_new(to: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes and flushes a file of its own; refuses a name in use.
+fn write_new(to: &Path, fill: impl Fn(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut file = File::options().write(true).create_new(true).open(to)?;
-    file.write_all(bytes)?;
+    fill(&mut file)?;
     file.sync_all()
 }
 

@@ -81,6 +81,15 @@ impl LakeTable {
         blocking(move || local.replace(&bytes, temps.into_iter(), &view)).await
     }
 
+    /// Makes a view's one object a copy of a published file in one atomic step.
+    pub(crate) async fn copy_object(&self, source: &str, view: &Key, head: &Head) -> Result<()> {
+        let Some(local) = self.lake().local().cloned() else { return self.lake().copy_to_view(source, view).await };
+        let temps = self.view_temps(head)?;
+        self.lake().writable(view)?;
+        let (source, view) = (source.to_owned(), view.to_string());
+        blocking(move || local.replace_by_copy(&source, temps.into_iter(), &view)).await
+    }
+
     /// Removes a view's one object, and says whether there was one.
     pub(crate) async fn remove_object(&self, view: &Key) -> Result<bool> {
         if self.lake().size(&view.to_string()).await?.is_none() {

@@ -190,6 +190,7 @@ impl LakeTable {
             return Ok(PutOnce::Theirs(theirs));
         }
         self.lake().make_durable(key).await?;
+        self.lake().keep_digest(&key.to_string(), sha256);
         Ok(PutOnce::Mine)
     }
 }

@@ -15,6 +15,7 @@ use windrow_core::layout::Key;
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::{io_error, store_error, write_error};
+use crate::digest::Digests;
 use crate::durable::DurableStore;
 use crate::local::LocalRoot;
 use crate::put_once::RetryPolicy;
@@ -36,6 +37,7 @@ struct Inner {
     nonce: AtomicU64,
     meter: Arc<Meter>,
     uploads: Option<UploadPolicy>,
+    digests: Digests,
 }
 
 impl Lake {
@@ -78,7 +80,8 @@ impl Lake {
         uploads: Option<UploadPolicy>,
     ) -> Lake {
         let nonce = AtomicU64::new(u64::from(std::process::id()) << 32);
-        Lake { inner: Arc::new(Inner { store, local, retry, probed: OnceCell::new(), nonce, meter, uploads }) }
+        let (probed, digests) = (OnceCell::new(), Digests::default());
+        Lake { inner: Arc::new(Inner { store, local, retry, probed, nonce, meter, uploads, digests }) }
     }
 
     /// What was asked of the store since this lake was opened, by all its clones; only S3 counts requests.
@@ -120,6 +123,10 @@ impl Lake {
     /// The folder, when nothing between it and the reader needs to see a read.
     pub(crate) fn direct(&self) -> Option<&LocalRoot> {
         self.local().filter(|local| local.is_read_directly())
+    }
+
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.inner.digests
     }
 
     pub(crate) fn retry(&self) -> RetryPolicy {
