@@ -50,7 +50,8 @@ impl Lake {
 
     /// Keeps the digest of a local file that was just written; what cannot be looked at is read when it is asked for.
     pub(crate) fn keep_digest(&self, key: &str, sha256: &str) {
-        if let Some(version) = self.direct().and_then(|local| fs::metadata(local.file(key)).ok()).map(|found| Version::of(&found)) {
+        if let Some(version) = self.direct().and_then(|local| fs::metadata(local.file(key)).ok()).map(|found| Version::of(&found))
+        {
             self.digests().keep(key, version, sha256);
         }
     }

@@ -13,26 +13,48 @@ use arrow_buffer::{ArrowNativeType, BooleanBufferBuilder, NullBuffer};
 use arrow_schema::{Field, Schema};
 use polars::prelude::{BooleanChunked, ChunkedArray, DataFrame, DataType, PolarsNumericType, Series, StringChunked, TimeUnit};
 use rayon::prelude::*;
+use windrow_core::{Error, ErrorKind, Result};
 
 /// How many rows a piece has at most.
 const PIECE_ROWS: usize = 1 << 17;
 
-/// The rows of a frame in order; `None` when a column is not plain or a piece holds 2 GiB of text.
-pub(crate) fn plain_batches(frame: &DataFrame) -> Option<Vec<RecordBatch>> {
-    if frame.width() == 0 || !frame.dtypes().iter().all(is_plain) {
-        return None;
-    }
-    let starts: Vec<usize> = (0..frame.height()).step_by(PIECE_ROWS).collect();
-    starts.into_par_iter().map(|start| piece(&frame.slice(i64::try_from(start).ok()?, PIECE_ROWS))).collect()
+/// How many bytes the texts of a column have in one batch at most: 32-bit offsets end there.
+const MOST_TEXT_BYTES: usize = if cfg!(test) { 1 << 20 } else { i32::MAX as usize };
+
+/// Tells whether every column is plain.
+pub(crate) fn is_plain(frame: &DataFrame) -> bool {
+    frame.width() > 0 && frame.dtypes().iter().all(is_plain_type)
 }
 
-fn is_plain(data_type: &DataType) -> bool {
+/// The rows of a frame of plain columns in order. The memory of a piece is free when it was copied.
+pub(crate) fn plain_batches(frame: DataFrame) -> Result<Vec<RecordBatch>> {
+    let starts = (0..frame.height()).step_by(PIECE_ROWS);
+    let pieces: Vec<DataFrame> = starts.filter_map(|start| Some(frame.slice(i64::try_from(start).ok()?, PIECE_ROWS))).collect();
+    drop(frame);
+    let batches: Vec<Vec<RecordBatch>> = pieces.into_par_iter().map(|piece| copied(&piece)).collect::<Result<_>>()?;
+    Ok(batches.into_iter().flatten().collect())
+}
+
+fn is_plain_type(data_type: &DataType) -> bool {
     use DataType as D;
     let is_number = data_type.is_primitive_numeric() && !matches!(data_type, D::Int128 | D::UInt128 | D::Float16);
     is_number || matches!(data_type, D::Boolean | D::String | D::Date | D::Datetime(..) | D::Decimal(..))
 }
 
-fn piece(frame: &DataFrame) -> Option<RecordBatch> {
+/// A piece in as many batches as its texts need.
+fn copied(frame: &DataFrame) -> Result<Vec<RecordBatch>> {
+    match whole(frame) {
+        Some(batch) => Ok(vec![batch]),
+        None if frame.height() < 2 => Err(Error::new(ErrorKind::Misconfigured, "a text of the result is longer than 2 GiB")),
+        None => {
+            let (head, tail) = frame.split_at(i64::try_from(frame.height() / 2).unwrap_or(1));
+            Ok([copied(&head)?, copied(&tail)?].concat())
+        }
+    }
+}
+
+/// `None` when the texts of a column are too many for one batch.
+fn whole(frame: &DataFrame) -> Option<RecordBatch> {
     let columns = frame.columns().iter().map(|column| {
         let array = array(column.as_materialized_series())?;
         Some((Field::new(column.name().as_str(), array.data_type().clone(), true), array))
@@ -99,7 +121,9 @@ fn booleans(column: &BooleanChunked) -> BooleanArray {
 
 fn texts(column: &StringChunked) -> Option<ArrayRef> {
     let bytes: usize = column.iter().flatten().map(str::len).sum();
-    i32::try_from(bytes).ok()?;
+    if bytes > MOST_TEXT_BYTES {
+        return None;
+    }
     let mut builder = StringBuilder::with_capacity(column.len(), bytes);
     column.iter().for_each(|text| builder.append_option(text));
     Some(Arc::new(builder.finish()))
@@ -163,7 +187,7 @@ mod tests {
     }
 
     fn directly(frame: &DataFrame) -> RecordBatch {
-        let batches = plain_batches(frame).unwrap();
+        let batches = plain_batches(frame.clone()).unwrap();
         batches.first().map_or_else(
             || RecordBatch::new_empty(by_ipc(frame).schema()),
             |first| concat_batches(&first.schema(), &batches).unwrap(),
@@ -217,17 +241,27 @@ mod tests {
         let rows = PIECE_ROWS + 5;
         let frame =
             DataFrame::new_infer_height(vec![Series::new("n".into(), (0..rows as u64).collect::<Vec<u64>>()).into()]).unwrap();
-        let batches = plain_batches(&frame).unwrap();
+        let batches = plain_batches(frame.clone()).unwrap();
         assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [PIECE_ROWS, 5]);
         assert_eq!(directly(&frame), by_ipc(&frame));
+    }
+
+    #[test]
+    fn more_text_than_a_batch_holds_is_dealt_to_several() {
+        let text = "x".repeat(MOST_TEXT_BYTES / 3);
+        let of =
+            |rows: usize| DataFrame::new_infer_height(vec![Series::new("t".into(), vec![text.as_str(); rows]).into()]).unwrap();
+        let batches = plain_batches(of(10)).unwrap();
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [2, 3, 2, 3]);
+        let too_long = DataFrame::new_infer_height(vec![Series::new("t".into(), [text.repeat(4)]).into()]).unwrap();
+        assert!(plain_batches(too_long).is_err());
     }
 
     #[test]
     fn what_is_not_plain_goes_another_way() {
         let list = Series::new("list".into(), [Series::new("".into(), [1_i64, 2])]);
         let frame = DataFrame::new_infer_height(vec![list.into()]).unwrap();
-        assert!(plain_batches(&frame).is_none());
-        assert!(plain_batches(&DataFrame::empty()).is_none());
+        assert!(!is_plain(&frame) && !is_plain(&DataFrame::empty()));
         assert_eq!(bridge::from_polars(frame).unwrap()[0].num_rows(), 1);
     }
 }

@@ -1,31 +1,38 @@
 //! Overflow guards: what makes integer arithmetic and sums fail where polars would wrap around.
 //!
 //! polars multiplies an Int8 column by 100 in 8 bits, and sums 64-bit integers and decimals without looking. The guards
-//! are put into the plan after it was optimised: integer arithmetic is done in 128 bits and cast back strictly, a sum
-//! of decimals carries a sum of floats beside it whose strict cast fails where the exact sum left 38 digits.
+//! are put into the plan after it was optimised: integer arithmetic is done in 128 bits and cast back strictly, decimal
+//! arithmetic by `decimal`, and a cast to a common type that polars adds makes an error and no null of what does not fit. Decimals are looked at on their way into a sum; when one is so large that a sum could leave
+//! 38 digits, the plan runs again, and carries a sum of floats beside every sum, whose strict cast fails where that happens.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::decimal::{self, HasLarge, MOST_DIGITS, SUMMED_DIGITS};
 use polars::chunked_array::cast::CastOptions;
 use polars::polars_utils::arena::{Arena, Node};
 use polars::prelude::{AnyValue, DataType, PolarsError, Scalar, Schema};
 use polars_plan::dsl::Operator;
 use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext, is_scalar_ae};
 
-/// How many digits a decimal may have so that 10^13 of them, more than any window has, sum up to 38 digits at most.
-/// What is multiplied or added has 38.
-const SUMMED_DIGITS: usize = 25;
+/// How the sums of decimals are kept within 38 digits.
+#[derive(Clone, Debug)]
+pub(crate) enum Sums {
+    /// Large numbers are only noticed.
+    Watched(HasLarge),
+    /// Each sum is computed a second time, as a float.
+    Doubled,
+}
 
 /// Puts guards on every arithmetic expression and sum of a plan.
 ///
 /// # Errors
 /// Those of polars when an expression has no type.
-pub(crate) fn guard(plan: &mut IRPlan) -> Result<(), PolarsError> {
+pub(crate) fn guard(plan: &mut IRPlan, sums: &Sums) -> Result<(), PolarsError> {
     let mut seen = HashSet::new();
     for (roots, schema) in expressions(plan) {
         for root in roots {
-            guard_tree(root, &schema, &mut plan.expr_arena, &mut seen)?;
+            guard_tree(root, &schema, &mut plan.expr_arena, (sums, &mut seen))?;
         }
     }
     Ok(())
@@ -91,21 +98,34 @@ fn schema_of(plan: &IRPlan, node: Node) -> Arc<Schema> {
 }
 
 /// Children first, so that a guarded child is typed as before.
-fn guard_tree(node: Node, schema: &Schema, arena: &mut Arena<AExpr>, seen: &mut HashSet<usize>) -> Result<(), PolarsError> {
+fn guard_tree(
+    node: Node,
+    schema: &Schema,
+    arena: &mut Arena<AExpr>,
+    (sums, seen): (&Sums, &mut HashSet<usize>),
+) -> Result<(), PolarsError> {
     if !seen.insert(node.0) {
+        return Ok(());
+    }
+    if let Some(fused) = decimal::fused(node, schema, arena) {
+        arena.replace(node, fused);
         return Ok(());
     }
     let mut children = Vec::new();
     arena.get(node).children_rev(&mut children);
     for child in children {
-        guard_tree(child, schema, arena, seen)?;
+        guard_tree(child, schema, arena, (sums, seen))?;
     }
     let guarded = match *arena.get(node) {
         AExpr::BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus | Operator::Multiply), right } => {
             guarded_arithmetic((left, op, right), type_of(node, schema, arena)?, schema, arena)?
         }
         AExpr::Function { function: IRFunctionExpr::CumSum { .. }, .. } => guarded_running_sum(node, schema, arena)?,
-        AExpr::Agg(IRAggExpr::Sum(input)) => guarded_sum(input, type_of(node, schema, arena)?, schema, arena)?,
+        AExpr::Cast { expr, dtype: ref dtype @ DataType::Decimal(MOST_DIGITS, _), options: CastOptions::NonStrict } => {
+            let source = type_of(expr, schema, arena)?;
+            (source.is_integer() || source.is_decimal()).then(|| cast(expr, dtype.clone()))
+        }
+        AExpr::Agg(IRAggExpr::Sum(input)) => guarded_sum(input, (type_of(node, schema, arena)?, sums), schema, arena)?,
         _ => None,
     };
     if let Some(guarded) = guarded {
@@ -142,7 +162,12 @@ fn guarded_running_sum(node: Node, schema: &Schema, arena: &mut Arena<AExpr>) ->
     Ok(Some(cast(arena.add(wide), result)))
 }
 
-fn guarded_sum(input: Node, result: DataType, schema: &Schema, arena: &mut Arena<AExpr>) -> Result<Option<AExpr>, PolarsError> {
+fn guarded_sum(
+    input: Node,
+    (result, sums): (DataType, &Sums),
+    schema: &Schema,
+    arena: &mut Arena<AExpr>,
+) -> Result<Option<AExpr>, PolarsError> {
     let input_type = type_of(input, schema, arena)?;
     if result.is_integer() && input_type.is_integer() && !matches!(input_type, DataType::Int128 | DataType::UInt128) {
         let wide = arena.add(cast(input, DataType::Int128));
@@ -152,8 +177,12 @@ fn guarded_sum(input: Node, result: DataType, schema: &Schema, arena: &mut Arena
     let (DataType::Decimal(digits, _), DataType::Decimal(precision, scale)) = (&input_type, &result) else {
         return Ok(None);
     };
-    if *digits <= SUMMED_DIGITS {
+    if *digits <= SUMMED_DIGITS as usize {
         return Ok(None);
+    }
+    if let Sums::Watched(has_large) = sums {
+        let watched = decimal::watched(input, &input_type, has_large, arena);
+        return Ok(watched.map(|input| AExpr::Agg(IRAggExpr::Sum(input))));
     }
     let exact = arena.add(AExpr::Agg(IRAggExpr::Sum(input)));
     let float = arena.add(cast(input, DataType::Float64));

@@ -14,6 +14,7 @@ pub mod bridge;
 pub mod check;
 mod check_sql;
 mod columns;
+mod decimal;
 pub mod derive;
 mod failure;
 #[cfg(test)]

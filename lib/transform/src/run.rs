@@ -1,13 +1,16 @@
 //! Running a plan: optimise, guard against overflow, stream, copy out.
 
+use std::sync::atomic::Ordering;
+
 use arrow_array::{Array, Decimal128Array, RecordBatch};
-use polars::prelude::{DataFrame, LazyFrame};
+use polars::prelude::{DataFrame, LazyFrame, PolarsResult};
 use rayon::prelude::*;
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::bridge;
+use crate::decimal::HasLarge;
 use crate::failure::guarded;
-use crate::guard::{guard, has_total};
+use crate::guard::{Sums, guard, has_total};
 use crate::input::Inputs;
 use crate::params::Params;
 use crate::transform::Transform;
@@ -32,16 +35,23 @@ pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Resul
 /// # Errors
 /// As [`run`].
 pub fn collect(plan: LazyFrame) -> Result<DataFrame> {
-    guarded(|| {
-        // polars prunes an aggregate nobody reads to the rows it aggregates, and one row becomes many.
-        let is_pruned_rightly = !has_total(&plan.clone().to_alp()?);
-        let mut ir = plan.with_streaming(true).with_projection_pushdown(is_pruned_rightly).to_alp_optimized()?;
-        guard(&mut ir)?;
-        ir.ensure_root_node_is_sink();
-        let result = polars_stream::run_query(ir.lp_top, &mut ir.lp_arena, &mut ir.expr_arena)?;
-        // A plan with one sink has one result; polars does not export the type to match on.
-        Ok(result.unwrap_single())
-    })
+    let has_large = HasLarge::default();
+    let frame = guarded(|| collect_with(plan.clone(), &Sums::Watched(has_large.clone())))?;
+    if has_large.load(Ordering::Relaxed) {
+        return guarded(|| collect_with(plan, &Sums::Doubled));
+    }
+    Ok(frame)
+}
+
+fn collect_with(plan: LazyFrame, sums: &Sums) -> PolarsResult<DataFrame> {
+    // polars prunes an aggregate nobody reads to the rows it aggregates, and one row becomes many.
+    let is_pruned_rightly = !has_total(&plan.clone().to_alp()?);
+    let mut ir = plan.with_streaming(true).with_projection_pushdown(is_pruned_rightly).to_alp_optimized()?;
+    guard(&mut ir, sums)?;
+    ir.ensure_root_node_is_sink();
+    let result = polars_stream::run_query(ir.lp_top, &mut ir.lp_arena, &mut ir.expr_arena)?;
+    // A plan with one sink has one result; polars does not export the type to match on.
+    Ok(result.unwrap_single())
 }
 
 /// polars counts in 128 bits, which hold a little more than the 38 digits a decimal may have.
@@ -137,10 +147,27 @@ mod tests {
             "SELECT year > 0 AS g, sum(huge) AS x FROM t GROUP BY year > 0",
             "SELECT huge * 2 AS x FROM t",
             "SELECT huge + huge AS x FROM t",
+            "SELECT huge + CAST(price AS DECIMAL(38,6)) AS x FROM t",
+            "SELECT huge * CAST(1 AS DECIMAL(38,6)) AS x FROM t",
+            "SELECT id FROM t WHERE huge > CAST(price AS DECIMAL(38,6))",
+            "SELECT COALESCE(CAST(price AS DECIMAL(38,6)), huge) AS x FROM t",
+            "SELECT CASE WHEN tiny = 12 THEN CAST(price AS DECIMAL(38,6)) ELSE huge END AS x FROM t",
+            "SELECT huge AS x FROM t UNION ALL SELECT CAST(price AS DECIMAL(38,6)) AS x FROM t",
+            "SELECT id FROM t WHERE huge BETWEEN CAST(1 AS DECIMAL(38,6)) AND CAST(2 AS DECIMAL(38,6))",
+            "SELECT id - CAST(2 AS DECIMAL(38,37)) AS x FROM t",
+            "SELECT huge - CAST(0.000001 AS DECIMAL(38,6)) AS x FROM t",
             "SELECT CAST(id AS INT) AS x FROM t",
             "SELECT CAST(CAST(huge AS DOUBLE) * 2 AS DECIMAL(38,4)) AS x FROM t",
         ] {
             misconfigured(sql);
+        }
+    }
+
+    #[test]
+    fn try_cast_makes_null_of_what_does_not_fit() {
+        for sql in ["SELECT TRY_CAST(huge AS DECIMAL(20,4)) AS x FROM t", "SELECT TRY_CAST(id AS INT) AS x FROM t WHERE id <> 3"]
+        {
+            assert!(query(sql).unwrap().column(0).null_count() > 0, "{sql}");
         }
     }
 
