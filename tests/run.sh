@@ -64,6 +64,7 @@ step 'the test that needs 2.5 GiB' cargo test --locked --workspace --lib -- --ig
 step 'the simulation finds every seeded defect of the ledger' "$venv/bin/python" tests/defects.py
 windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
 step 'fuzz the vector instructions (20 s, address sanitizer)' bash lib/engine/fuzz/run.sh 20
+step 'the vector instructions of ARM (emulated)' bash lib/engine/arm/run.sh
 step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas
 step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.py "$windrow"

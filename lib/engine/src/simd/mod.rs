@@ -76,7 +76,8 @@ impl Level {
             // SAFETY: this level is only made by `detect`, after the features of `run` were found.
             Level::Avx2 => unsafe { avx2::run(needles, words) },
             #[cfg(target_arch = "aarch64")]
-            Level::Neon => neon::run(needles, words),
+            // SAFETY: every machine of this architecture has NEON.
+            Level::Neon => unsafe { neon::run(needles, words) },
         }
     }
 }
