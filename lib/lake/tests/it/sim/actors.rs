@@ -12,6 +12,7 @@ use windrow_core::{Attempt, Epoch, ErrorKind, PartitionWindow, Result};
 use windrow_lake::{GcPolicy, GcReport};
 
 use super::checks::QUARANTINE_RETENTION;
+use super::compactor;
 use super::context::Context;
 use super::keys;
 use super::model::{Decision, Verdict};
@@ -29,6 +30,7 @@ pub(crate) enum Program {
     Abort(PartitionWindow),
     Retract(PartitionWindow),
     Rollback(PartitionWindow),
+    Compact(PartitionWindow),
     Collect,
     Produce(PartitionWindow),
 }
@@ -40,6 +42,7 @@ impl Program {
             Program::Reconcile(_) => Kind::Reconciler,
             Program::Read(_) => Kind::Reader,
             Program::Abort(_) | Program::Retract(_) | Program::Rollback(_) => Kind::Operator,
+            Program::Compact(_) => Kind::Compactor,
             Program::Collect => Kind::Gc,
             Program::Produce(_) => Kind::Producer,
         }
@@ -54,6 +57,7 @@ impl Program {
             Program::Abort(_) => "abort",
             Program::Retract(_) => "retract",
             Program::Rollback(_) => "rollback",
+            Program::Compact(_) => "compact",
             Program::Collect => "collect",
             Program::Produce(_) => "produce",
         }
@@ -64,7 +68,7 @@ impl Program {
         match self {
             Program::Run(job) | Program::Resume(job, ..) => Some(job.window),
             Program::Abort(window) | Program::Retract(window) | Program::Rollback(window) => Some(*window),
-            Program::Produce(window) => Some(*window),
+            Program::Compact(window) | Program::Produce(window) => Some(*window),
             Program::Reconcile(_) | Program::Read(_) | Program::Collect => None,
         }
     }
@@ -78,6 +82,7 @@ impl Program {
             Program::Abort(window) => abort(&context, &window).await,
             Program::Retract(window) => retract(&context, &window).await,
             Program::Rollback(window) => runs::rollback(&context, &window).await,
+            Program::Compact(window) => compactor::compact(&context, &window).await,
             Program::Collect => collect(&context).await,
             Program::Produce(window) => produce(&context, &window).await,
         }

@@ -5,7 +5,7 @@ use windrow_core::canonical::sha256_hex;
 
 use super::keys::{self, Name, Register};
 use super::model::{Decided, Decision, Epoch, Verdict, Window};
-use super::world::{Change, DAY, Kind, Object, World, Write};
+use super::world::{Actor, Change, DAY, Kind, Object, World, Write};
 
 /// How long quarantined files and evidence are kept.
 pub(crate) const QUARANTINE_RETENTION: u64 = 30 * DAY;
@@ -40,7 +40,7 @@ impl World {
             Kind::Reader => false,
             Kind::Gc => change == "delete" || matches!(name, Name::Clock | Name::Register { kind: Register::Outcome, .. }),
             Kind::Reconciler => name.is_view(),
-            Kind::Run | Kind::Operator | Kind::Producer => true,
+            Kind::Run | Kind::Compactor | Kind::Operator | Kind::Producer => true,
         };
         self.require(may || name == Name::Format, "I9", || format!("a {:?} sent a {change} of {key}", actor.kind));
         if let (Name::Register { window, epoch, kind: Register::Outcome }, Change::Create(bytes)) = (&name, &write.change) {
@@ -144,7 +144,6 @@ impl World {
         let Some(state) = self.model.window(window).epochs.get(&epoch).cloned() else {
             return self.violate("I4", format!("{window}: epoch {epoch} is decided and was never claimed"));
         };
-        let kind = self.actors[actor].kind;
         let mut files = Vec::new();
         let decision = match outcome["decision"].as_str().unwrap() {
             "published" => {
@@ -156,7 +155,7 @@ impl World {
                 Decision::Quarantined
             }
             "aborted" => {
-                self.check_aborted(kind, window, epoch, &state);
+                self.check_aborted(actor, window, epoch, &state);
                 Decision::Aborted
             }
             _ => {
@@ -191,7 +190,20 @@ impl World {
         self.require(verdict == Some(Verdict::Pass), "I11", || format!("{at} is published, the gate said {verdict:?}"));
         let is_asked = attempt.is_some_and(|attempt| attempt.has_asked_to_publish);
         self.require(is_asked, "I11", || format!("{at} is published by a run that failed before that"));
+        self.check_compacted(window, epoch, state);
         self.check_files(window, epoch, &state.attempt, outcome)
+    }
+
+    /// A compaction is the head it was made of once more: nothing else was, or can become, the head in between.
+    fn check_compacted(&mut self, window: &str, epoch: u64, state: &Epoch) {
+        let Some(source) = self.model.attempts.get(&state.attempt).and_then(|attempt| attempt.compacts) else { return };
+        self.coverage.count("outcome: published, compacted");
+        let truth = self.model.window(window);
+        let hidden: Vec<u64> =
+            (source + 1..epoch).filter(|between| truth.decision(*between) != Some(Decision::Aborted)).collect();
+        self.require(hidden.is_empty(), "I6", || {
+            format!("{window} epoch {epoch} holds the rows of epoch {source} and hides those of {hidden:?}")
+        });
     }
 
     fn check_quarantined(&mut self, window: &str, epoch: u64, state: &Epoch) {
@@ -205,7 +217,13 @@ impl World {
         });
     }
 
-    fn check_aborted(&mut self, kind: Kind, window: &str, epoch: u64, state: &Epoch) {
+    fn check_aborted(&mut self, actor: usize, window: &str, epoch: u64, state: &Epoch) {
+        let Actor { kind, attempt, .. } = self.actors[actor].clone();
+        if kind == Kind::Compactor {
+            let is_own = state.reason == "compact" && attempt.as_ref() == Some(&state.attempt);
+            self.require(is_own, "I5", || format!("{window} epoch {epoch} of {} is given up by a compaction", state.attempt));
+            return self.coverage.count("outcome: aborted by its compaction");
+        }
         if kind != Kind::Gc {
             let may = kind == Kind::Operator;
             self.require(may, "I5", || format!("{window} epoch {epoch} is aborted by a {kind:?}"));

@@ -1,5 +1,5 @@
-//! A deterministic simulation of the ledger: several runs, readers, reconcilers, operators and garbage collection on one
-//! store, where a seed decides who does the next operation, what fails, who dies and what time the store thinks it is.
+//! A deterministic simulation of the ledger: several runs, compactions, readers, reconcilers, operators and garbage
+//! collection on one store, where a seed decides who does the next operation, what fails, who dies and what time the store thinks it is.
 //! Everything is held against a model that was written from the protocol's text.
 //!
 //! - `WINDROW_SIM_SCHEDULES` is how many schedules are run (use `--release` for many), `WINDROW_SIM_SEED` replays one.
@@ -10,6 +10,7 @@
 mod actors;
 mod catalog;
 mod checks;
+mod compactor;
 mod context;
 mod coverage;
 mod keys;
@@ -33,6 +34,8 @@ const DEFAULT_SCHEDULES: u64 = 2_000;
 const WANTED: &[&str] = &[
     "catalog locations written",
     "clock jumps",
+    "compactions refused",
+    "compactions staged",
     "copy",
     "create",
     "delete",
@@ -62,8 +65,10 @@ const WANTED: &[&str] = &[
     "manifests written",
     "outcome: aborted by an operator",
     "outcome: aborted by gc",
+    "outcome: aborted by its compaction",
     "outcome: published",
     "outcome: published below the head",
+    "outcome: published, compacted",
     "outcome: quarantined",
     "outcome: retracted",
     "overwrite",

@@ -28,6 +28,8 @@ pub(crate) struct Attempt {
     pub(crate) verdict: Verdict,
     /// The raw files it read, by key and version.
     pub(crate) inputs: String,
+    /// The epoch whose rows it takes over, if it is a compaction.
+    pub(crate) compacts: Option<u64>,
     /// It asked for a publication; without that none may ever appear.
     pub(crate) has_asked_to_publish: bool,
 }

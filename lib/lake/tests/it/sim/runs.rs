@@ -154,7 +154,8 @@ fn compute(context: &Context, job: &Job, claimed: &Claimed, inputs: &[RawInput],
     let part = |number| Bytes::from(format!("{} {number} of {} {read} {own}", job.window, job.parts));
     let parts: Vec<Bytes> = (0..job.parts).map(part).collect();
     let files = parts.iter().map(|part| (sha256_hex(part), part.len() as u64)).collect();
-    let computed = model::Attempt { files, verdict: job.verdict, inputs: versions(inputs), has_asked_to_publish: false };
+    let (verdict, inputs) = (job.verdict, versions(inputs));
+    let computed = model::Attempt { files, verdict, inputs, compacts: None, has_asked_to_publish: false };
     context.world().model.attempts.insert(claimed.attempt().to_string(), computed);
     parts
 }
@@ -344,7 +345,7 @@ fn expect_copy(context: &Context, window: &PartitionWindow, source: Epoch, attem
     let state = world.model.window(&window.to_string()).epochs.get(&source.get()).cloned().unwrap_or_default();
     let files = state.outcome.map_or_else(Vec::new, |outcome| outcome.files);
     if let Some(original) = world.model.attempts.get(&state.attempt).cloned() {
-        let copy = model::Attempt { has_asked_to_publish: false, ..original };
+        let copy = model::Attempt { compacts: None, has_asked_to_publish: false, ..original };
         world.model.attempts.insert(attempt.to_string(), copy);
     }
     world.actors[context.actor].attempt = Some(attempt.to_string());

@@ -101,7 +101,8 @@ impl Schedule {
         for _ in 0..self.rng.between(0, 2) {
             self.start_within(3 * spread, Program::Collect);
         }
-        for program in [Program::Abort, Program::Retract, Program::Rollback, Program::Produce] {
+        for program in [Program::Abort, Program::Retract, Program::Rollback, Program::Produce, Program::Compact, Program::Compact]
+        {
             if self.rng.chance(350) {
                 let window = self.draw_window();
                 self.start_within(2 * spread, program(window));

@@ -109,6 +109,7 @@ const KILLED_LATE: (&str, Fate) = ("kill: the write lands late", Fate { effect: 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Run,
+    Compactor,
     Operator,
     Gc,
     Reconciler,
