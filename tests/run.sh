@@ -2,8 +2,8 @@
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
 # --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
 # Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C and a C++ compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
-# Node.js with npm, terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers root and
-# Debian 12.
+# Node.js with npm, terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers and
+# the emulator root and Debian 12.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,6 +64,7 @@ step 'the test that needs 2.5 GiB' cargo test --locked --workspace --lib -- --ig
 step 'the simulation finds every seeded defect of the ledger' "$venv/bin/python" tests/defects.py
 windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
 step 'fuzz the vector instructions (20 s, address sanitizer)' bash lib/engine/fuzz/run.sh 20
+step 'the vector instructions under valgrind' bash lib/engine/memcheck.sh
 step 'the vector instructions of ARM (emulated)' bash lib/engine/arm/run.sh
 step 'contracts of this repository' "$windrow" contract lint --project .
 step 'contracts against the standard' "$venv/bin/python" tests/odcs.py schemas

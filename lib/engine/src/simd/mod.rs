@@ -9,7 +9,8 @@
 //!
 //! Invariant: this is the only module with `unsafe` code, and it holds three kinds of it: vector loads from a reference to
 //! an array of exactly that size, the call into a function whose instruction set was detected, and the new length of a
-//! vector whose elements were written. Miri cannot run the vector instructions; it can run the portable path.
+//! vector whose elements were written. Besides the tests, `fuzz/run.sh` runs it under the address sanitizer, `memcheck.sh` under
+//! valgrind, `arm/run.sh` on an emulated ARM. Miri never did: it is not part of the stable toolchain.
 #![allow(unsafe_code, reason = "vector instructions: see the invariant above")]
 
 #[cfg(target_arch = "x86_64")]
