@@ -16,4 +16,4 @@ if [ ! -d "$raw" ]; then
   rmdir "$folder/generated"
 fi
 exec "$windrow" sizing --project "$folder" --dataset lineitem --window "$window" --stages raw-to-clean \
-  --workers 0.5x4,1x4,2x4,2x1,4x8,8x16,16x32 --svg "$folder/sizing.svg" "$@"
+  --workers 0.5x1,0.5x2,1x2,2x4,4x8,8x16,16x32 --svg "$folder/sizing.svg" "$@"
