@@ -151,7 +151,7 @@ def source(works, names):
 
 def write(out, document):
     """benchmarks.md and the plots beside results.json, and the marked places of a document."""
-    works = results.read(out / "results.json")["works"]
+    works = dict(sorted(results.read(out / "results.json")["works"].items()))
     if not works:
         raise SystemExit(f"nothing is measured yet: {out / 'results.json'}")
     found = sections(works)

@@ -2,18 +2,20 @@
 //!
 //! polars multiplies an Int8 column by 100 in 8 bits, and sums 64-bit integers and decimals without looking. The guards
 //! are put into the plan after it was optimised: integer arithmetic is done in 128 bits and cast back strictly, decimal
-//! arithmetic by `decimal`, and a cast to a common type that polars adds makes an error and no null of what does not fit. Decimals are looked at on their way into a sum; when one is so large that a sum could leave
-//! 38 digits, the plan runs again, and carries a sum of floats beside every sum, whose strict cast fails where that happens.
+//! arithmetic by `decimal`, and where polars casts to a common type what does not fit is an error and no null. Decimals are
+//! looked at on their way into a sum; when one is so large that a sum could leave 38 digits, the plan runs again with a sum
+//! of floats beside every sum, whose strict cast fails where that happens.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::decimal::{self, HasLarge, MOST_DIGITS, SUMMED_DIGITS};
 use polars::chunked_array::cast::CastOptions;
 use polars::polars_utils::arena::{Arena, Node};
 use polars::prelude::{AnyValue, DataType, PolarsError, Scalar, Schema};
 use polars_plan::dsl::Operator;
 use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext, is_scalar_ae};
+
+use crate::decimal::{self, HasLarge, MOST_DIGITS, SUMMED_DIGITS};
 
 /// How the sums of decimals are kept within 38 digits.
 #[derive(Clone, Debug)]
