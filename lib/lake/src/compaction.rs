@@ -93,6 +93,12 @@ impl LakeTable {
                      decides the epoch"
                 ),
             ),
+            // The head moved after it was resolved.
+            Some(decision @ (Decision::Published | Decision::Retracted)) => (
+                ErrorKind::Transient,
+                format!("epoch {epoch} of window {window} was {decision} meanwhile"),
+                "run the compaction again".to_owned(),
+            ),
             Some(decision) => (
                 ErrorKind::Fenced,
                 format!("window {window} is not compacted, because its later epoch {epoch} is {decision}"),

@@ -238,6 +238,9 @@ async fn overtaken_at(backend: Backend, operation: usize) -> bool {
     publish(&quick, &quick.claim(&request(9)).await.unwrap(), &["new\n", "rows\n"]).await.unwrap();
     gate.go.notify_one();
     let compacted = slow.await.unwrap();
+    if let Err(error) = &compacted {
+        assert_eq!(error.kind(), ErrorKind::Transient, "{backend:?} {operation}: {error}");
+    }
     let head = table.require_head(&window()).await.unwrap();
     assert_eq!(
         rows(&bench.lake, &head).await,
