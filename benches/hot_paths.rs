@@ -83,7 +83,7 @@ struct Discard;
 impl PartStore for Discard {
     type File = std::io::Sink;
 
-    fn begin(&self, _: usize) -> Result<std::io::Sink> {
+    fn begin(&self, _: u32, _: usize) -> Result<std::io::Sink> {
         Ok(std::io::sink())
     }
 

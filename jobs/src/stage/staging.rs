@@ -119,9 +119,9 @@ struct Parts<'a> {
 impl PartStore for Parts<'_> {
     type File = Spool;
 
-    fn begin(&self, expected_bytes: usize) -> Result<Spool> {
+    fn begin(&self, index: u32, expected_bytes: usize) -> Result<Spool> {
         self.session.runtime.check_interrupted()?;
-        self.table.spool(expected_bytes)
+        self.table.spool_part(self.claimed, index, expected_bytes, self.session.runtime.handle())
     }
 
     fn finish(&self, file: Spool, part: &PartSummary) -> Result<()> {

@@ -123,7 +123,7 @@ pub struct PartPath {
     pub attempt: Attempt,
     /// The part's number, from 0, at most 99,999.
     pub number: u32,
-    /// The first 16 hex digits of the file's SHA-256.
+    /// The first 16 hex digits of the file's SHA-256; of attempt and number, when it went up while it was encoded.
     pub digest: Digest16,
 }
 

@@ -1,15 +1,16 @@
-//! A data file on its way: it is written while it is encoded, and gets its name, which is made of its bytes, at the end.
+//! A data file on its way: it is written while it is encoded, and is there under its name when it is complete.
 //!
 //! On a folder it is a file in `store/tmp/` that is linked to its name once it is flushed, so its bytes are written once
-//! and never held in memory. For other stores it is held in memory until it is sent.
+//! and never held in memory. For other stores it is held in memory until it is complete; on S3 it goes up meanwhile.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use windrow_core::canonical::Sha256Hex;
-use windrow_core::layout::{Key, PartPath};
+use tokio::runtime::Handle;
+use windrow_core::canonical::{Sha256Hex, sha256_hex};
+use windrow_core::layout::Key;
 use windrow_core::ledger::FileEntry;
 use windrow_core::{Error, Result};
 
@@ -19,6 +20,7 @@ use crate::local::{LocalRoot, link_error};
 use crate::put_once::PutOnce;
 use crate::store::blocking;
 use crate::table::LakeTable;
+use crate::upload::Uploading;
 
 /// How many bytes are handed to the disk at once.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -30,6 +32,7 @@ pub struct Spool {
     hash: Sha256Hex,
     size: u64,
     buffer: Vec<u8>,
+    uploading: Option<Uploading>,
 }
 
 #[derive(Debug)]
@@ -59,6 +62,7 @@ pub struct Spooled {
     body: Sealed,
     sha256: String,
     size: u64,
+    uploading: Option<Uploading>,
 }
 
 #[derive(Debug)]
@@ -81,7 +85,12 @@ impl Write for Spool {
         self.hash.update(bytes);
         self.size += bytes.len() as u64;
         match &mut self.body {
-            Body::Memory(memory) => memory.extend_from_slice(bytes),
+            Body::Memory(memory) => {
+                memory.extend_from_slice(bytes);
+                if let Some(uploading) = &mut self.uploading {
+                    uploading.offer(memory);
+                }
+            }
             Body::Disk(temp) if self.buffer.len() + bytes.len() > BUFFER_BYTES => {
                 temp.file.write_all(&self.buffer)?;
                 self.buffer.clear();
@@ -104,7 +113,7 @@ impl Spool {
     /// # Errors
     /// What the disk says.
     pub fn seal(self) -> Result<Spooled> {
-        let Spool { body, hash, size, buffer } = self;
+        let Spool { body, hash, size, buffer, uploading } = self;
         let body = match body {
             Body::Memory(memory) => Sealed::Memory(memory.into()),
             Body::Disk(mut temp) => {
@@ -113,7 +122,7 @@ impl Spool {
                 Sealed::Disk(temp)
             }
         };
-        Ok(Spooled { body, sha256: hash.finish(), size })
+        Ok(Spooled { body, sha256: hash.finish(), size, uploading })
     }
 }
 
@@ -152,13 +161,24 @@ impl LakeTable {
             }
         };
         let buffer = Vec::with_capacity(if matches!(body, Body::Disk(_)) { BUFFER_BYTES } else { 0 });
-        Ok(Spool { body, hash: Sha256Hex::default(), size: 0, buffer })
+        Ok(Spool { body, hash: Sha256Hex::default(), size: 0, buffer, uploading: None })
+    }
+
+    /// The same for a file of an attempt whose number is known: where large files go up in parts, on `runtime`, it goes up
+    /// while it is written. It is there under its name when it is staged and not before.
+    ///
+    /// # Errors
+    /// As [`LakeTable::spool`], and `Internal` for a number over [`PartPath::MAX_NUMBER`](windrow_core::layout::PartPath::MAX_NUMBER).
+    pub fn spool_part(&self, claimed: &Claimed, number: u32, expected_bytes: usize, runtime: &Handle) -> Result<Spool> {
+        let path = self.part_path(claimed, number, &sha256_hex(format!("{} {number}", claimed.attempt()).as_bytes()))?;
+        let uploading = Uploading::new(self.lake(), Key::Part(self.name().clone(), path), runtime);
+        Ok(Spool { uploading, ..self.spool(expected_bytes)? })
     }
 
     /// Gives a complete data file its name, and returns its entry for [`Output::files`](crate::Output::files). Idempotent.
     ///
     /// # Errors
-    /// `Internal` for a number over [`PartPath::MAX_NUMBER`], else what the store says.
+    /// `Internal` for a number over [`PartPath::MAX_NUMBER`](windrow_core::layout::PartPath::MAX_NUMBER), else what the store says.
     pub async fn stage_spooled(
         &self,
         claimed: &Claimed,
@@ -167,13 +187,18 @@ impl LakeTable {
         rows: u64,
         stats: serde_json::Value,
     ) -> Result<FileEntry> {
-        let Spooled { body, sha256, size } = spooled;
-        let path: PartPath = self.part_path(claimed, number, &sha256)?;
+        let Spooled { body, sha256, size, uploading } = spooled;
+        let uploading = uploading.filter(|uploading| uploading.begun().is_some());
+        let path = match uploading.as_ref().and_then(Uploading::begun) {
+            Some(Key::Part(_, path)) => path.clone(),
+            _ => self.part_path(claimed, number, &sha256)?,
+        };
         let key = Key::Part(self.name().clone(), path.clone());
         self.require_create_once().await?;
-        let put = match body {
-            Sealed::Memory(bytes) => self.lake().put_file(&key, &bytes).await?,
-            Sealed::Disk(temp) => self.link(&key, temp, &sha256).await?,
+        let put = match (body, uploading) {
+            (Sealed::Memory(bytes), Some(uploading)) => uploading.finish(&bytes).await?,
+            (Sealed::Memory(bytes), None) => self.lake().put_file(&key, &bytes).await?,
+            (Sealed::Disk(temp), _) => self.link(&key, temp, &sha256).await?,
         };
         match put {
             PutOnce::Mine => Ok(FileEntry { path, size, sha256, rows, stats }),

@@ -25,7 +25,7 @@ struct Kept(Mutex<Option<(Bytes, FileSummary)>>);
 impl PartStore for Kept {
     type File = Vec<u8>;
 
-    fn begin(&self, expected_bytes: usize) -> Result<Vec<u8>> {
+    fn begin(&self, _: u32, expected_bytes: usize) -> Result<Vec<u8>> {
         Ok(Vec::with_capacity(expected_bytes))
     }
 

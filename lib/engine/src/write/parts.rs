@@ -38,11 +38,11 @@ pub trait PartStore: Sync {
     /// A file that is being written.
     type File: Write + Send;
 
-    /// Opens a file of about this size.
+    /// Opens the file of this number, which will have about this size.
     ///
     /// # Errors
     /// What the store says.
-    fn begin(&self, expected_bytes: usize) -> Result<Self::File>;
+    fn begin(&self, index: u32, expected_bytes: usize) -> Result<Self::File>;
 
     /// Takes a complete file.
     ///
@@ -123,7 +123,7 @@ impl<S: PartStore> Writer<'_, S> {
         let index =
             u32::try_from(index).map_err(|error| Error::misconfigured("targetFileBytes is far too small").caused_by(error))?;
         let rows = range.len() as u64;
-        let (file, bounds) = self.encoding.encode(self.rows, range, self.store.begin(self.expected_bytes)?)?;
+        let (file, bounds) = self.encoding.encode(self.rows, range, self.store.begin(index, self.expected_bytes)?)?;
         let part = PartSummary { index, rows, stats: self.stats(bounds) };
         self.store.finish(file, &part)?;
         Ok(part)
@@ -132,7 +132,7 @@ impl<S: PartStore> Writer<'_, S> {
     /// The sample is all there is: its bytes are the file.
     fn keep(&self, encoded: &[u8], bounds: Bounds) -> Result<PartSummary> {
         let part = PartSummary { index: 0, rows: self.rows.len() as u64, stats: self.stats(bounds) };
-        let mut file = self.store.begin(encoded.len())?;
+        let mut file = self.store.begin(part.index, encoded.len())?;
         file.write_all(encoded).map_err(crate::read::store_error)?;
         self.store.finish(file, &part)?;
         Ok(part)

@@ -30,7 +30,7 @@ struct Kept {
 impl PartStore for Kept {
     type File = Vec<u8>;
 
-    fn begin(&self, expected_bytes: usize) -> Result<Vec<u8>> {
+    fn begin(&self, _: u32, expected_bytes: usize) -> Result<Vec<u8>> {
         Ok(Vec::with_capacity(expected_bytes))
     }
 
@@ -256,7 +256,7 @@ struct Refusing {
 impl PartStore for Refusing {
     type File = Vec<u8>;
 
-    fn begin(&self, _: usize) -> Result<Vec<u8>> {
+    fn begin(&self, _: u32, _: usize) -> Result<Vec<u8>> {
         if self.at_begin { Err(Error::new(ErrorKind::Transient, "store is away")) } else { Ok(Vec::new()) }
     }
 

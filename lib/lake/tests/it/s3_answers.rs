@@ -2,6 +2,7 @@
 //! kind of error, none in a false success, and one that passes is not noticed.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,16 +125,20 @@ const FINAL: [(Fault, ErrorKind); 11] = [
     (Fault::Status(412, "PreconditionFailed"), ErrorKind::Transient),
 ];
 
+#[derive(Clone, Copy)]
 struct Case {
     operation: Operation,
     fault: Fault,
     is_always: bool,
+    /// The large file goes up while it is written.
+    is_streamed: bool,
     expected: Result<(), ErrorKind>,
 }
 
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut add = |operation, fault, is_always, expected| cases.push(Case { operation, fault, is_always, expected });
+    let mut add =
+        |operation, fault, is_always, expected| cases.push(Case { operation, fault, is_always, is_streamed: false, expected });
     // A HEAD has no body, to be damaged or to tell such a 400 from one for an expired token.
     let is_possible =
         |operation, fault| operation != Head || !matches!(fault, Fault::Status(400, "RequestTimeout" | "BadDigest"));
@@ -170,6 +175,8 @@ fn cases() -> Vec<Case> {
         add(operation, Fault::Status(200, "AccessDenied"), true, Err(ErrorKind::AccessDenied));
     }
     add(EndUpload, Fault::ReplyReplaced(404, "NoSuchUpload"), true, Ok(()));
+    let uploads: Vec<Case> = cases.iter().filter(|case| case.operation.is_upload()).copied().collect();
+    cases.extend(uploads.into_iter().map(|case| Case { is_streamed: true, ..case }));
     cases
 }
 
@@ -203,6 +210,7 @@ struct Bench {
     prefix: String,
     direct: Lake,
     patience: S3Patience,
+    is_streamed: bool,
 }
 
 impl Bench {
@@ -219,7 +227,8 @@ impl Bench {
         };
         let past = settings(weed().endpoint(), &prefix, Identity::Admin);
         let direct = Lake::open_s3(&S3Settings { part_bytes: PART_BYTES, ..past }).await.unwrap();
-        let bench = Bench { proxy: Proxy::start(weed().endpoint()).await, prefix, direct, patience };
+        let (proxy, is_streamed) = (Proxy::start(weed().endpoint()).await, case.is_streamed);
+        let bench = Bench { proxy, prefix, direct, patience, is_streamed };
         bench.set_up(case.operation).await.unwrap();
         bench
     }
@@ -292,7 +301,14 @@ impl Bench {
     async fn stage(&self, lake: &Lake) -> Result<String> {
         let table = lake.table(&"clean.flights".parse().unwrap()).await?.unwrap();
         let claimed = table.load_claimed(&window(), Epoch::FIRST, &request(1).attempt).await?;
-        let entry = table.stage_part(&claimed, 0, large(), 1, serde_json::Value::Null).await?;
+        let (bytes, stats) = (large(), serde_json::Value::Null);
+        let entry = if self.is_streamed {
+            let mut spool = table.spool_part(&claimed, 0, bytes.len(), &tokio::runtime::Handle::current())?;
+            bytes.chunks(100_000).for_each(|piece| spool.write_all(piece).unwrap());
+            table.stage_spooled(&claimed, 0, spool.seal()?, 1, stats).await?
+        } else {
+            table.stage_part(&claimed, 0, bytes, 1, stats).await?
+        };
         Ok(table.file_key(&entry))
     }
 
@@ -333,8 +349,14 @@ fn claim_bytes() -> Bytes {
 
 /// Runs one case; `Err` says what is wrong.
 async fn check(case: &Case, many: &str) -> Result<usize, String> {
-    let Case { operation, fault, is_always, expected } = case;
-    let wrong = |what: String| Err(format!("{operation:?} {fault:?} {}: {what}", if *is_always { "always" } else { "once" }));
+    let Case { operation, fault, is_always, is_streamed, expected } = case;
+    let wrong = |what: String| {
+        Err(format!(
+            "{operation:?} {fault:?} {} {}: {what}",
+            if *is_always { "always" } else { "once" },
+            if *is_streamed { "streamed" } else { "whole" }
+        ))
+    };
     let bench = Bench::new(case, many).await;
     let lake = bench.open().await.unwrap();
     bench.proxy.plan(operation.matches(), *fault, if *is_always { usize::MAX } else { 1 });
@@ -421,7 +443,8 @@ async fn every_answer_at_every_operation_ends_as_it_should() {
 #[tokio::test]
 async fn retries_are_bounded_and_each_failed_attempt_is_counted_and_told() {
     let told = Arc::new(Mutex::new(Vec::new()));
-    let case = Case { operation: Get, fault: Fault::Status(503, "SlowDown"), is_always: true, expected: Ok(()) };
+    let case =
+        Case { operation: Get, fault: Fault::Status(503, "SlowDown"), is_always: true, is_streamed: false, expected: Ok(()) };
     let bench = Bench::new(&case, "").await;
     let heard = Arc::clone(&told);
     let settings = S3Settings {
@@ -448,7 +471,8 @@ async fn retries_are_bounded_and_each_failed_attempt_is_counted_and_told() {
 
 #[tokio::test]
 async fn a_server_that_creates_a_key_twice_is_refused_before_anything_rests_on_it() {
-    let case = Case { operation: Get, fault: Fault::Status(200, "Created"), is_always: true, expected: Ok(()) };
+    let case =
+        Case { operation: Get, fault: Fault::Status(200, "Created"), is_always: true, is_streamed: false, expected: Ok(()) };
     let bench = Bench::new(&case, "").await;
     let lake = bench.open().await.unwrap();
     bench.proxy.plan(|seen| seen.method == "PUT", case.fault, usize::MAX);
@@ -459,7 +483,7 @@ async fn a_server_that_creates_a_key_twice_is_refused_before_anything_rests_on_i
 
 #[tokio::test]
 async fn a_published_file_whose_bytes_changed_on_the_server_is_corrupt() {
-    let case = Case { operation: PutView, fault: Fault::Reset, is_always: false, expected: Ok(()) };
+    let case = Case { operation: PutView, fault: Fault::Reset, is_always: false, is_streamed: false, expected: Ok(()) };
     let bench = Bench::new(&case, "").await;
     let table = bench.direct.table(&"clean.flights".parse().unwrap()).await.unwrap().unwrap();
     let head = table.require_head(&window()).await.unwrap();

@@ -122,7 +122,7 @@ struct Kept(std::sync::Mutex<Vec<Bytes>>);
 impl PartStore for Kept {
     type File = Vec<u8>;
 
-    fn begin(&self, expected_bytes: usize) -> windrow_core::Result<Vec<u8>> {
+    fn begin(&self, _: u32, expected_bytes: usize) -> windrow_core::Result<Vec<u8>> {
         Ok(Vec::with_capacity(expected_bytes))
     }
 
