@@ -145,7 +145,7 @@ impl LakeTable {
         }
     }
 
-    /// The place of a data file: its attempt's folder, its number and its bytes.
+    /// The place of a data file: its attempt's folder, its number and the start of a digest.
     pub(crate) fn part_path(&self, claimed: &Claimed, number: u32, sha256: &str) -> Result<PartPath> {
         let digest = Digest16::of(sha256).filter(|_| number <= PartPath::MAX_NUMBER);
         let digest = digest.ok_or_else(|| Error::internal("a window cannot have that many files").with("part", number))?;
