@@ -228,11 +228,13 @@ enum Numbers {
 
 impl Numbers {
     fn of(column: &ChunkedArray<Int128Type>, rows: usize) -> Numbers {
-        match column.get(0) {
-            value if column.len() == 1 && rows != 1 => Numbers::Single(value.unwrap_or_default()),
-            _ if column.null_count() > 0 => Numbers::Sparse(column.iter().map(Option::unwrap_or_default).collect()),
-            _ => Numbers::Dense(column.rechunk().into_owned()),
+        if column.len() == 1 && rows != 1 {
+            return Numbers::Single(column.get(0).unwrap_or_default());
         }
+        if column.null_count() > 0 {
+            return Numbers::Sparse(column.iter().map(Option::unwrap_or_default).collect());
+        }
+        Numbers::Dense(column.rechunk().into_owned())
     }
 
     fn read(&self, rows: &Range<usize>, out: &mut [i128]) -> Option<()> {
@@ -417,6 +419,21 @@ mod tests {
         let found: Vec<AnyValue<'_>> = result.columns()[0].as_materialized_series().iter().collect();
         // -0.03 x 1.03, null, 1.50 x -0.50
         assert_eq!(found, [AnyValue::Decimal(-309, 38, 4), AnyValue::Null, AnyValue::Decimal(-7500, 38, 4)]);
+    }
+
+    #[test]
+    fn no_rows_and_a_single_value_beside_rows_are_computed_too() {
+        let doubled = || col("a") + col("a");
+        assert_eq!(collect(frame(&[]).lazy().select([doubled()])).unwrap().height(), 0);
+        assert_eq!(collect(frame(&[]).lazy().select([doubled().sum()])).unwrap().height(), 1);
+        for (single, expected) in [(Some(5), [Some(6), None]), (None, [None, None])] {
+            let (rows, one) = (decimals("a", &[Some(1), None], 0, 38), decimals("a", &[single], 0, 38));
+            let sum = Exact::Binary(Box::new(Exact::Column(0)), Operator::Plus, Box::new(Exact::Column(1)));
+            let function = Function { exact: sum, precision: 38, scale: 0, watched: None };
+            let found = function.call_udf(&mut [rows, one]).unwrap();
+            let found: Vec<Option<i128>> = found.as_materialized_series().decimal().unwrap().physical().iter().collect();
+            assert_eq!(found, expected);
+        }
     }
 
     #[test]
