@@ -9,7 +9,7 @@
 
 use windrow_core::Code;
 
-use crate::simd::{Level, Masks, Needles, Words, push_bits};
+use crate::simd::{Level, Masks, Needles, Places, Words};
 
 /// The bytes with a meaning.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub(crate) struct Index {
     structure: Structure,
     level: Level,
     /// The end of every field in order: the place of its delimiter, or of its line end (the CR of CR LF).
-    pub(crate) marks: Vec<u32>,
+    pub(crate) marks: Places,
     /// The complete rows.
     pub(crate) rows: Vec<Row>,
     /// The row that has begun and not ended.
@@ -120,7 +120,7 @@ impl Index {
 
     /// With the instructions of this level.
     pub(crate) fn at_level(structure: Structure, level: Level) -> Self {
-        let (marks, rows, inner_lines) = (Vec::new(), Vec::new(), Vec::new());
+        let (marks, rows, inner_lines) = (Places::default(), Vec::new(), Vec::new());
         let (pending, carry) = (Row::default(), Carry::START);
         Index { structure, level, marks, rows, pending, inner_lines, fault: None, has_doubled: false, scanned: 0, carry }
     }
@@ -229,7 +229,7 @@ impl Index {
             self.note_inner_lines(row_ends, inner);
         }
         let marks_before = self.marks.len();
-        push_bits(&mut self.marks, self.scanned, structural);
+        self.marks.push_bits(self.scanned, structural);
         while row_ends != 0 {
             let end = row_ends.trailing_zeros();
             let marks = marks_before + (structural & (row_ends ^ row_ends.wrapping_sub(1))).count_ones() as usize;

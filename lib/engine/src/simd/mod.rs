@@ -7,22 +7,22 @@
 //! The loop itself is handed in as a [`Words`], so that it is compiled inside the one function that has the instruction set
 //! enabled and the masks of every word are made inline. All paths give the same bits; the tests compare them.
 //!
-//! Invariant: this is the only module with `unsafe` code, and it holds three kinds of it: vector loads from a reference to
-//! an array of exactly that size, the call into a function whose instruction set was detected, and the new length of a
-//! vector whose elements were written. Besides the tests, `fuzz/run.sh` runs it under the address sanitizer, `memcheck.sh` under
-//! valgrind, `arm/run.sh` on an emulated ARM. Miri never did: it is not part of the stable toolchain.
-#![allow(unsafe_code, reason = "vector instructions: see the invariant above")]
+//! Invariant: [`Level::run`] has the only `unsafe` code of windrow, the calls of functions that are compiled for instructions
+//! the machine was found to have. Everything in them is safe: no pointer is read, and no element before it was written.
+//! Besides the tests, `fuzz/run.sh` runs it under the address sanitizer, `memcheck.sh` under valgrind, `arm/run.sh` on an
+//! emulated ARM. Miri never did: it is not part of the stable toolchain.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod places;
 mod portable;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::mem::MaybeUninit;
+pub(crate) use places::Places;
 
 /// The bytes to look for; line ends always are.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,7 @@ impl Level {
     }
 
     /// Runs a loop with the instructions of this level.
+    #[allow(unsafe_code, reason = "vector instructions: see the invariant above")]
     pub(crate) fn run(self, needles: Needles, words: impl Words) {
         match self {
             Level::Portable => portable::run(needles, words),
@@ -81,33 +82,4 @@ impl Level {
             Level::Neon => unsafe { neon::run(needles, words) },
         }
     }
-}
-
-/// Appends `base` plus the place of every set bit, in order.
-#[inline(always)]
-pub(crate) fn push_bits(places: &mut Vec<u32>, base: u32, mut bits: u64) {
-    let Some(slots) = places.spare_capacity_mut().first_chunk_mut::<64>() else {
-        return push_bits_grown(places, base, bits);
-    };
-    let count = bits.count_ones() as usize;
-    // Groups without a branch for each bit: what is written behind the last bit is overwritten by the next word.
-    for group in slots.as_chunks_mut::<8>().0 {
-        for slot in group {
-            *slot = MaybeUninit::new(base.wrapping_add(bits.trailing_zeros()));
-            bits &= bits.wrapping_sub(1);
-        }
-        if bits == 0 {
-            break;
-        }
-    }
-    let length = places.len() + count;
-    // SAFETY: 64 slots behind the length were reserved, and the first `count` of them are written above.
-    unsafe { places.set_len(length) }
-}
-
-#[cold]
-#[inline(never)]
-fn push_bits_grown(places: &mut Vec<u32>, base: u32, bits: u64) {
-    places.reserve(places.len().max(1 << 12));
-    push_bits(places, base, bits);
 }

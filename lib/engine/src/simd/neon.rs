@@ -1,6 +1,8 @@
 //! The bits by NEON, 16 bytes an instruction. Every machine of this architecture has it, so nothing is detected.
 
-use std::arch::aarch64::{uint8x16_t, vandq_u8, vceqq_u8, vdupq_n_u8, vgetq_lane_u64, vld1q_u8, vpaddq_u8, vreinterpretq_u64_u8};
+use std::arch::aarch64::{
+    uint8x16_t, vandq_u8, vceqq_u8, vcombine_u8, vcreate_u8, vdupq_n_u8, vgetq_lane_u64, vpaddq_u8, vreinterpretq_u64_u8,
+};
 
 use super::portable::prefix_xor;
 use super::{Masks, Needles, Words};
@@ -30,8 +32,9 @@ pub(super) fn run(needles: Needles, words: impl Words) {
 #[inline]
 #[target_feature(enable = "neon")]
 fn load(bytes: &[u8; 16]) -> uint8x16_t {
-    // SAFETY: the reference is to 16 bytes, and the load needs no alignment.
-    unsafe { vld1q_u8(bytes.as_ptr()) }
+    let eights = bytes.as_chunks::<8>().0;
+    let eight = |index: usize| vcreate_u8(eights.get(index).map_or(0, |bytes| u64::from_le_bytes(*bytes)));
+    vcombine_u8(eight(0), eight(1))
 }
 
 #[inline]
