@@ -4,14 +4,15 @@
 //! are put into the plan after it was optimised: integer arithmetic is done in 128 bits and cast back strictly, decimal
 //! arithmetic by `decimal`, and where polars casts to a common type what does not fit is an error and no null. Decimals are
 //! looked at on their way into a sum; when one is so large that a sum could leave 38 digits, the plan runs again with a sum
-//! of floats beside every sum, whose strict cast fails where that happens.
+//! of floats beside every sum, whose strict cast fails where that happens. Of the two counts polars takes to tell whether a
+//! sum is of anything, one remains.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use polars::chunked_array::cast::CastOptions;
 use polars::polars_utils::arena::{Arena, Node};
-use polars::prelude::{AnyValue, DataType, PolarsError, Scalar, Schema};
+use polars::prelude::{AnyValue, DataType, IdxSize, PolarsError, Scalar, Schema};
 use polars_plan::dsl::Operator;
 use polars_plan::plans::{AExpr, IR, IRAggExpr, IRFunctionExpr, IRPlan, LiteralValue, ToFieldContext, is_scalar_ae};
 
@@ -113,6 +114,14 @@ fn guard_tree(
         arena.replace(node, fused);
         return Ok(());
     }
+    if let Some((predicate, sum)) = sum_or_null(node, arena) {
+        guard_tree(sum, schema, arena, (sums, seen))?;
+        if let Some(summed) = summed(sum, arena) {
+            let has_any = has_any_value(summed, arena);
+            arena.replace(predicate, has_any);
+            return Ok(());
+        }
+    }
     let mut children = Vec::new();
     arena.get(node).children_rev(&mut children);
     for child in children {
@@ -134,6 +143,36 @@ fn guard_tree(
         arena.replace(node, guarded);
     }
     Ok(())
+}
+
+/// A sum of nothing is null: what SQL's `SUM` is lowered to, `CASE WHEN null_count(x) < len(x) THEN sum(x) END`. Gives the
+/// condition and the sum.
+fn sum_or_null(node: Node, arena: &Arena<AExpr>) -> Option<(Node, Node)> {
+    let AExpr::Ternary { predicate, truthy, .. } = *arena.get(node) else { return None };
+    let AExpr::BinaryExpr { left, op: Operator::Lt, right } = arena.get(predicate) else { return None };
+    let AExpr::Function { input: nulls, function: IRFunctionExpr::NullCount, .. } = arena.get(*left) else { return None };
+    let AExpr::Agg(IRAggExpr::Count { input: all, include_nulls: true }) = arena.get(*right) else { return None };
+    let AExpr::Agg(IRAggExpr::Sum(summed)) = arena.get(truthy) else { return None };
+    let summed = arena.get(*summed);
+    let is_summed = |other: Node| arena.get(other).is_expr_equal_to(summed, arena);
+    (is_summed(nulls.first()?.node()) && is_summed(*all)).then_some((predicate, truthy))
+}
+
+/// What a guarded sum sums up.
+fn summed(sum: Node, arena: &Arena<AExpr>) -> Option<Node> {
+    match arena.get(sum) {
+        AExpr::Agg(IRAggExpr::Sum(input)) => Some(*input),
+        AExpr::Cast { expr, .. } => summed(*expr, arena),
+        AExpr::BinaryExpr { left, .. } => summed(*left, arena),
+        _ => None,
+    }
+}
+
+/// The same condition in one count instead of two, over the very column that is summed.
+fn has_any_value(column: Node, arena: &mut Arena<AExpr>) -> AExpr {
+    let left = arena.add(AExpr::Agg(IRAggExpr::Count { input: column, include_nulls: false }));
+    let right = arena.add(AExpr::Literal(LiteralValue::Scalar(Scalar::from(0 as IdxSize))));
+    AExpr::BinaryExpr { left, op: Operator::Gt, right }
 }
 
 fn guarded_arithmetic(
@@ -202,4 +241,101 @@ fn cast(expr: Node, dtype: DataType) -> AExpr {
 
 fn type_of(node: Node, schema: &Schema, arena: &Arena<AExpr>) -> Result<DataType, PolarsError> {
     arena.get(node).to_dtype(&ToFieldContext::new(arena, schema))?.materialize_unknown(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::{DataFrame, Expr, IntoLazy, LazyFrame, NULL, NamedFrom, Series, SortMultipleOptions, col, lit, when};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixture::query;
+    use crate::run::collect;
+
+    /// As polars lowers SQL's `SUM`.
+    fn sql_sum(of: Expr) -> Expr {
+        when(of.clone().null_count().lt(of.clone().len())).then(of.sum()).otherwise(lit(NULL))
+    }
+
+    fn frame(numbers: &[(Option<i32>, i8)]) -> LazyFrame {
+        let numbers_of = |scale: usize| {
+            let units = numbers
+                .iter()
+                .map(|(number, _)| number.map_or(AnyValue::Null, |number| AnyValue::Decimal(number.into(), 38, scale)));
+            Series::from_any_values_and_dtype("a".into(), &units.collect::<Vec<_>>(), &DataType::Decimal(38, scale), true)
+                .unwrap()
+        };
+        DataFrame::new_infer_height(vec![
+            numbers_of(2).into(),
+            Series::new("i".into(), numbers.iter().map(|(number, _)| *number).collect::<Vec<_>>()).into(),
+            Series::new("f".into(), numbers.iter().map(|(number, _)| number.map(f64::from)).collect::<Vec<_>>()).into(),
+            Series::new("g".into(), numbers.iter().map(|(_, group)| *group).collect::<Vec<_>>()).into(),
+        ])
+        .unwrap()
+        .lazy()
+    }
+
+    fn null_counts(plan: LazyFrame) -> usize {
+        let mut plan = plan.to_alp_optimized().unwrap();
+        guard(&mut plan, &Sums::Watched(HasLarge::default())).unwrap();
+        let mut stack: Vec<Node> = expressions(&plan).into_iter().flat_map(|(roots, _)| roots).collect();
+        let mut found = 0;
+        while let Some(node) = stack.pop() {
+            let expression = plan.expr_arena.get(node);
+            found += usize::from(matches!(expression, AExpr::Function { function: IRFunctionExpr::NullCount, .. }));
+            expression.children_rev(&mut stack);
+        }
+        found
+    }
+
+    fn sums() -> Vec<Expr> {
+        let product = col("a") * lit(3).cast(DataType::Decimal(38, 0));
+        vec![
+            sql_sum(col("a")).alias("sa"),
+            sql_sum(product).alias("sp"),
+            sql_sum(col("i")).alias("si"),
+            sql_sum(col("f")).alias("sf"),
+            (sql_sum(col("i")) + sql_sum(col("i") + col("i"))).alias("st"),
+        ]
+    }
+
+    #[test]
+    fn a_sum_asks_once_whether_it_is_of_anything() {
+        let frame = frame(&[(Some(1), 0), (None, 1)]);
+        assert_eq!(null_counts(frame.clone().group_by([col("g")]).agg(sums())), 0);
+        for sum in sums() {
+            assert_eq!(null_counts(frame.clone().select([sum.clone()])), 0, "{sum:?}");
+        }
+        let other = when(col("a").null_count().lt(col("i").len())).then(col("a").sum()).otherwise(lit(NULL));
+        assert_eq!(null_counts(frame.select([other])), 1, "a condition on another column stays");
+    }
+
+    #[test]
+    fn a_sum_of_nothing_is_null_in_sql() {
+        for (sql, nulls) in [
+            ("SELECT sum(id) AS x FROM t WHERE tiny > 99", 1),
+            ("SELECT sum(huge) AS x FROM t WHERE tiny > 99", 1),
+            ("SELECT sum(price * CAST(2 AS DECIMAL(38,2))) AS x FROM t WHERE tiny > 99", 1),
+            ("SELECT sum(ratio) AS x FROM t WHERE tiny > 99", 1),
+            ("SELECT sum(CASE WHEN tiny > 99 THEN price END) AS x FROM t GROUP BY flag", 2),
+            ("SELECT sum(CASE WHEN tiny = 2 THEN year END) AS x FROM t GROUP BY flag", 1),
+            ("SELECT sum(year) FILTER (WHERE tiny = 2) AS x FROM t GROUP BY flag", 1),
+            ("SELECT sum(CASE WHEN tiny = 2 THEN year END) OVER (PARTITION BY flag) AS x FROM t", 2),
+            ("SELECT sum(year) AS x FROM t GROUP BY flag HAVING sum(CASE WHEN tiny = 2 THEN year END) IS NULL", 0),
+        ] {
+            let found = query(sql).unwrap();
+            assert_eq!(found.column(0).null_count(), nulls, "{sql}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn guarded_sums_are_those_of_polars(numbers in prop::collection::vec((prop::option::weighted(0.5, -1000..1000), 0_i8..5), 0..60)) {
+            let by_group = |frame: LazyFrame| frame.group_by([col("g")]).agg(sums()).sort(["g"], SortMultipleOptions::default());
+            for asked in [by_group(frame(&numbers)), frame(&numbers).select(sums()), frame(&numbers).select([sql_sum(col("i")).over([col("g")]).unwrap()])] {
+                let (found, expected) = (collect(asked.clone()).unwrap(), asked.collect().unwrap());
+                prop_assert!(found.equals_missing(&expected), "{found} {expected}");
+            }
+        }
+    }
 }
