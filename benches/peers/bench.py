@@ -27,6 +27,7 @@ class Bench:
     threads: int
     peers: typing.Dict[str, int]
     floor: typing.Optional[pathlib.Path] = None
+    polars_crate: typing.Optional[pathlib.Path] = None
 
     @property
     def data(self):

@@ -52,15 +52,19 @@ def peers(bench, work, inputs, tables):
     return [peer(bench, name, work, inputs, tables) for name in bench.peers]
 
 
-def floor(bench, raw):
-    """A program given from outside: PATH w1 RAW OUT."""
-    folder = bench.out / "run" / "floor"
+def program(bench, name, path, work, inputs, tables):
+    """A program given from outside: PATH WORK INPUT... OUT; none when no path is."""
+    if not path:
+        return []
+    folder = bench.out / "run" / name
+    out = folder / "out"
 
     def prepare():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
 
-    return Contender("floor", prepare, [Step([bench.floor, "w1", raw, folder / "out"])], {"lineitem": str(folder / "out/**/*.parquet")})
+    outputs = {table: str(out / (table if len(tables) > 1 else "") / "**" / "*.parquet") for table in tables}
+    return [Contender(name, prepare, [Step([path, work, *inputs, out])], outputs)]
 
 
 def windrow_clean(bench, form, name="windrow", verb="raw-to-clean", flags=()):

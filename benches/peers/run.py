@@ -31,6 +31,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of every contender (default: 2)")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/bench"), help="folder of data and results (default: target/bench)")
     parser.add_argument("--floor", type=pathlib.Path, metavar="PATH", help="another contender at W1, run as PATH w1 RAW OUT")
+    parser.add_argument("--polars-crate", type=pathlib.Path, metavar="PATH", help="another contender at W2, run as PATH w2 LINEITEM ORDERS OUT")
     parser.add_argument("--report", type=pathlib.Path, metavar="FILE", help="fill the tables of this document from the results")
     parser.add_argument("--smoke", action="store_true", help="a small W1 and two planted defects, for tests")
     return parser.parse_args()
@@ -57,9 +58,9 @@ def works_of(names):
 
 def bench_of(options):
     out = options.out.resolve()
-    floor = options.floor and options.floor.resolve()
+    given = [path and path.resolve() for path in (options.floor, options.polars_crate)]
     peers = rounds_of(options.peers, options.runs)
-    return bench.Bench(options.windrow.resolve(), out, options.scale, 200, options.runs, options.threads, peers, floor)
+    return bench.Bench(options.windrow.resolve(), out, options.scale, 200, options.runs, options.threads, peers, *given)
 
 
 def install_pysail(chosen):

@@ -18,7 +18,7 @@ def clean(bench, form):
     bench.need("src", form)
     expected = expect(bench, ["lineitem"])
     ours = [contenders.windrow_clean(bench, form)]
-    ours += [contenders.floor(bench, bench.data / form)] if bench.floor and form == "w1" else []
+    ours += contenders.program(bench, "floor", form == "w1" and bench.floor, "w1", [bench.data / form], ["lineitem"])
     return compare(bench, ours + contenders.peers(bench, "w1", [bench.data / form], ["lineitem"]), expected)
 
 
@@ -34,9 +34,9 @@ def curated(bench):
     """clean to curated: group, join, aggregate; two tables."""
     bench.need("src", "w1")
     tables = ["order_revenue", "daily_revenue"]
-    ours = contenders.windrow_curated(bench)
     inputs = [bench.inputs("lineitem"), bench.inputs("orders")]
-    return compare(bench, [ours] + contenders.peers(bench, "w2", inputs, tables), expect(bench, tables), ordered=False)
+    ours = [contenders.windrow_curated(bench)] + contenders.program(bench, "polars-crate", bench.polars_crate, "w2", inputs, tables)
+    return compare(bench, ours + contenders.peers(bench, "w2", inputs, tables), expect(bench, tables), ordered=False)
 
 
 def compaction(bench):
