@@ -43,7 +43,8 @@ impl Places {
     #[cold]
     #[inline(never)]
     fn push_bits_grown(&mut self, base: u32, bits: u64) {
-        self.slots.resize((2 * self.len).max(self.len + (1 << 12)), 0);
+        // By a quarter, because slots that are not used yet take memory too.
+        self.slots.resize(self.len + (self.len / 4).max(1 << 12), 0);
         self.push_bits(base, bits);
     }
 }
