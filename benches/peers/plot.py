@@ -12,7 +12,7 @@ COLOURS = {
     "pysail": "#2a9d8f",
     "pyspark": "#d1495b",
     "floor": "#8a8a8a",
-    "polars-crate": "#5fa8a0",
+    "polars-crate": "#7a5c3e",
     "windrow": "#2f80d0",
     "windrow-limited": "#c98a00",
 }
