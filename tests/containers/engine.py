@@ -67,7 +67,8 @@ def service(folder):
     """podman's API; yields the address for DOCKER_HOST. Afterwards no container and no storage is left."""
     address = f"unix://{folder}/podman.sock"
     log = open(folder / "podman.log", "wb")
-    process = subprocess.Popen(["podman", "system", "service", "--time=0", address], stdout=log, stderr=log)
+    # conmon leaves a file `oom` in its working folder when a container was killed for its memory.
+    process = subprocess.Popen(["podman", "system", "service", "--time=0", address], stdout=log, stderr=log, cwd=folder)
     try:
         for _ in range(100):
             if (folder / "podman.sock").exists():
