@@ -3,7 +3,7 @@
 //! Numbers are plain decimal notation, dates `yyyy-MM-dd`, timestamps `yyyy-MM-ddTHH:mm:ss[.fraction]` with an offset
 //! (`Z` or `±hh:mm`) exactly when the type is an instant.
 
-use super::model::DataType;
+use super::data_type::DataType;
 
 /// Checks that a text is a value of the type.
 ///

@@ -6,6 +6,7 @@
 //!
 //! What the standard has no place for stands in `customProperties` with vendor `windrow`; `schemas/README.md` lists every key.
 
+mod data_type;
 mod json_schema;
 pub mod literal;
 mod model;
@@ -13,11 +14,11 @@ mod pattern;
 mod read;
 mod sla;
 
+pub use data_type::{DataType, StringFormat, TimeUnit};
 pub use json_schema::json_schema;
 pub use model::{
-    ColumnCase, ColumnOrder, Compression, Contract, DataType, Dedupe, DedupePolicy, ExtraColumns, Input, Late, MissingColumns,
-    OnViolation, Output, Property, Reader, ReaderFormat, SortKey, StringFormat, TimeUnit, TransformKind, TransformSpec,
-    ValueRules, WindowRule,
+    ColumnCase, ColumnOrder, Compression, Contract, Dedupe, DedupePolicy, ExtraColumns, Input, Late, MissingColumns, OnViolation,
+    Output, Property, Reader, ReaderFormat, SortKey, TransformKind, TransformSpec, ValueRules, WindowRule,
 };
 pub use pattern::{PatternToken, TimePattern};
 pub use read::read;

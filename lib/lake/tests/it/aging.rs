@@ -153,6 +153,12 @@ impl AgingBench {
         Lake::with_store(Arc::new(self.clock.clone()), root, RetryPolicy::IMMEDIATE)
     }
 
+    /// The table as a process that begins now sees it.
+    pub(crate) async fn restarted(&mut self) -> LakeTable {
+        self.restart();
+        self.table().await
+    }
+
     pub(crate) async fn table(&self) -> LakeTable {
         crate::support::open(&self.lake).await.unwrap()
     }

@@ -188,6 +188,7 @@ async fn survives(backend: Backend, operation: usize, fault: Fault) -> bool {
     let mut bench = AgingBench::new(backend).await;
     let table = bench.table().await;
     small(&table).await;
+    let table = bench.restarted().await;
     bench.store.plan(operation, fault);
     let faulty = compact(&table, 2).await;
     let is_there = bench.store.operations() > operation;
@@ -225,9 +226,10 @@ async fn every_fault_during_a_compaction_is_survived() {
 
 /// Stops a compaction before its n-th operation, and lets a run publish other rows meanwhile.
 async fn overtaken_at(backend: Backend, operation: usize) -> bool {
-    let bench = AgingBench::new(backend).await;
+    let mut bench = AgingBench::new(backend).await;
     let table = bench.table().await;
     small(&table).await;
+    let table = bench.restarted().await;
     let gate = bench.store.gate(operation);
     let slow = tokio::spawn({
         let table = table.clone();
@@ -265,9 +267,10 @@ async fn a_compaction_never_hides_what_a_run_publishes_meanwhile() {
 
 /// Stops a run before its n-th operation, and compacts the version before meanwhile.
 async fn overtakes_at(backend: Backend, operation: usize) -> (bool, bool) {
-    let bench = AgingBench::new(backend).await;
+    let mut bench = AgingBench::new(backend).await;
     let table = bench.table().await;
     small(&table).await;
+    let table = bench.restarted().await;
     let gate = bench.store.gate(operation);
     let slow = tokio::spawn({
         let table = table.clone();

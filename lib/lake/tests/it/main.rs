@@ -13,11 +13,15 @@ mod discovery;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod fault;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod gc;
+#[cfg(test)]
+mod gc_faults;
 #[cfg(test)]
 mod ledger_model;
 #[cfg(test)]

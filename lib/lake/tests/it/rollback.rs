@@ -159,6 +159,7 @@ async fn survives(backend: Backend, operation: usize, fault: Fault) -> bool {
     let mut bench = AgingBench::new(backend).await;
     let table = bench.table().await;
     two_versions(&table).await;
+    let table = bench.restarted().await;
     bench.store.plan(operation, fault);
     let faulty = roll_back(&table, 3, epoch(1)).await;
     let is_there = bench.store.operations() > operation;
@@ -199,10 +200,11 @@ async fn every_fault_during_a_rollback_on_local_disk_is_survived() {
 
 /// Stops a rollback before its n-th operation, and publishes another run or collects garbage meanwhile.
 async fn overtaken_at(backend: Backend, operation: usize) -> bool {
-    let bench = AgingBench::new(backend).await;
+    let mut bench = AgingBench::new(backend).await;
     let table = bench.table().await;
     two_versions(&table).await;
     bench.pass(DAY * 31);
+    let table = bench.restarted().await;
     let gate = bench.store.gate(operation);
     let slow = tokio::spawn({
         let table = table.clone();

@@ -133,6 +133,12 @@ impl Bench {
         }
     }
 
+    /// The table as a process that begins now sees it.
+    pub(crate) async fn restarted(&mut self) -> LakeTable {
+        self.restart();
+        self.table().await
+    }
+
     pub(crate) async fn table(&self) -> LakeTable {
         open(&self.lake).await.unwrap()
     }

@@ -115,9 +115,10 @@ async fn a_slow_reconcile_never_leaves_an_older_view_than_a_quick_one() {
 /// Stops a reconcile before its n-th operation, lets another process publish and reconcile, and goes on. Returns
 /// whether there is such an operation.
 async fn overtaken_at(backend: Backend, operation: usize) -> bool {
-    let bench = Bench::new(backend).await;
+    let mut bench = Bench::new(backend).await;
     let table = bench.table().await;
     publish(&table, &table.claim(&request(1)).await.unwrap(), &["old"]).await.unwrap();
+    let table = bench.restarted().await;
     let gate = bench.store.gate(operation);
     let slow = tokio::spawn({
         let table = table.clone();

@@ -5,7 +5,8 @@ use crate::gate::Metric;
 use crate::id::Layer;
 use crate::window::Grain;
 
-use super::super::model::{Contract, DataType, DedupePolicy, MissingColumns, Property, ReaderFormat};
+use super::super::data_type::DataType;
+use super::super::model::{Contract, DedupePolicy, MissingColumns, Property, ReaderFormat};
 use super::fields::Reading;
 
 /// Reports every impossible combination of a contract.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::code::Code;
 use crate::yaml::{Node, Value};
 
+use super::super::data_type::{DataType, StringFormat, TimeUnit};
 use super::super::literal;
-use super::super::model::{DataType, Property, StringFormat, TimeUnit, ValueRules};
+use super::super::model::{Property, ValueRules};
 use super::super::pattern::TimePattern;
 use super::fields::{Map, Reading};
 use super::keys;
