@@ -114,18 +114,17 @@ fn guard_tree(
         arena.replace(node, fused);
         return Ok(());
     }
-    if let Some((predicate, sum)) = sum_or_null(node, arena) {
-        guard_tree(sum, schema, arena, (sums, seen))?;
-        if let Some(summed) = summed(sum, arena) {
-            let has_any = has_any_value(summed, arena);
-            arena.replace(predicate, has_any);
-            return Ok(());
-        }
-    }
+    let sum_or_null = sum_or_null(node, arena);
     let mut children = Vec::new();
     arena.get(node).children_rev(&mut children);
     for child in children {
         guard_tree(child, schema, arena, (sums, seen))?;
+    }
+    if let Some((predicate, sum)) = sum_or_null
+        && let Some(summed) = summed(sum, arena)
+    {
+        let has_any = has_any_value(summed, arena);
+        arena.replace(predicate, has_any);
     }
     let guarded = match *arena.get(node) {
         AExpr::BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus | Operator::Multiply), right } => {
@@ -308,6 +307,15 @@ mod tests {
         }
         let other = when(col("a").null_count().lt(col("i").len())).then(col("a").sum()).otherwise(lit(NULL));
         assert_eq!(null_counts(frame.select([other])), 1, "a condition on another column stays");
+    }
+
+    #[test]
+    fn what_stands_in_for_a_sum_of_nothing_is_guarded_too() {
+        let sum_or = |other: Expr| when(col("i").null_count().lt(col("i").len())).then(col("i").sum()).otherwise(other);
+        let product = |factor: i32| frame(&[(Some(3), 0), (None, 1)]).select([sum_or(col("i").max() * lit(factor))]);
+        assert_eq!(null_counts(product(1)), 0);
+        assert_eq!(collect(product(1)).unwrap().height(), 1);
+        assert!(collect(product(i32::MAX)).is_err());
     }
 
     #[test]
