@@ -163,14 +163,14 @@ fn missed(session: &Session<'_>, tables: &[Table], promise: &Promise<'_>) -> Res
 /// What became of the first table on the way to the output that is not there.
 fn last_attempt(session: &Session<'_>, tables: &[Table], window: &PartitionWindow) -> Result<String> {
     for table in tables {
-        let states = match session.table(table)? {
-            Some(lake_table) => session.runtime.block_on(lake_table.window_history(window))?,
-            None => Vec::new(),
+        let last = match session.table(table)? {
+            Some(lake_table) => session.runtime.block_on(lake_table.newest_epoch(window, |_| true))?,
+            None => None,
         };
-        let Some(last) = states.iter().max_by_key(|state| state.epoch) else {
+        let Some(last) = last else {
             return Ok(format!("{table} was never begun"));
         };
-        if let Some(why) = unpublished(last) {
+        if let Some(why) = unpublished(&last) {
             return Ok(format!("last attempt {why} in {table}"));
         }
     }

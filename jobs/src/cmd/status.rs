@@ -123,11 +123,11 @@ fn table_rows(session: &Session<'_>, table: &Table, args: &Args) -> Result<Vec<R
 }
 
 fn window_row(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow, with_epochs: bool) -> Result<Row> {
-    let states = session.runtime.block_on(lake_table.window_history(window))?;
-    let Some(last) = states.iter().max_by_key(|state| state.epoch) else { return Ok(never_run(lake_table.name(), window)) };
-    let mut row = row(session, lake_table, window, last)?;
+    let last = session.runtime.block_on(lake_table.newest_epoch(window, |_| true))?;
+    let Some(last) = last else { return Ok(never_run(lake_table.name(), window)) };
+    let mut row = row(session, lake_table, window, &last)?;
     if with_epochs {
-        row.epochs = states.iter().map(EpochRow::of).collect();
+        row.epochs = session.runtime.block_on(lake_table.window_history(window))?.iter().map(EpochRow::of).collect();
     }
     Ok(row)
 }

@@ -112,15 +112,14 @@ fn difference(before: &[InputEntry], today: &[InputEntry]) -> Stale {
 /// Tells whether a window's newest epoch was published or retracted. One that was put aside, left undecided or never begun
 /// is what a replay computes again; so is one whose ledger cannot be read, which then says so itself.
 pub fn is_settled(session: &Session<'_>, lake_table: &LakeTable, window: &PartitionWindow) -> bool {
-    let states = session.runtime.block_on(lake_table.window_history(window)).unwrap_or_default();
     // A compaction that was given up says nothing about the window.
-    let is_given_up = |state: &&EpochState| {
+    let is_given_up = |state: &EpochState| {
         let reason = state.claim.as_ref().map(|claim| claim.document().reason);
         let decision = state.outcome.as_ref().map(|outcome| outcome.document().decision);
         reason == Some(Reason::Compact) && decision == Some(Decision::Aborted)
     };
-    let last = states.iter().filter(|state| !is_given_up(state)).max_by_key(|state| state.epoch);
-    let decision = last.and_then(|state| state.outcome.as_ref()).map(|outcome| outcome.document().decision);
+    let last = session.runtime.block_on(lake_table.newest_epoch(window, |state| !is_given_up(state))).unwrap_or_default();
+    let decision = last.and_then(|state| state.outcome).map(|outcome| outcome.document().decision);
     matches!(decision, Some(Decision::Published | Decision::Retracted))
 }
 

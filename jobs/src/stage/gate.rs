@@ -67,12 +67,11 @@ pub fn staged_epoch(
     epoch: Option<Epoch>,
 ) -> Result<(LakeTable, EpochState)> {
     let lake_table = session.table(table)?.ok_or_else(|| nothing_staged(table, window))?;
-    let history = session.runtime.block_on(lake_table.window_history(window))?;
     let wanted = |state: &EpochState| match epoch {
         Some(epoch) => state.epoch == epoch,
         None => state.staged.is_some(),
     };
-    let state = history.into_iter().filter(|state| wanted(state)).max_by_key(|state| state.epoch);
+    let state = session.runtime.block_on(lake_table.newest_epoch(window, wanted))?;
     let state = state.ok_or_else(|| nothing_staged(table, window))?;
     Ok((lake_table, state))
 }

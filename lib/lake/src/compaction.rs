@@ -17,8 +17,8 @@ impl LakeTable {
     /// else what the store says.
     pub async fn compactable(&self, window: &PartitionWindow) -> Result<Head> {
         let head = self.require_head(window).await?;
-        for state in self.window_history(window).await?.into_iter().rev() {
-            self.require_no_rival(window, &state, head.epoch)?;
+        for state in self.epochs_above(window, Some(head.epoch)).await?.iter().rev() {
+            self.require_no_rival(window, state)?;
         }
         Ok(head)
     }
@@ -62,10 +62,10 @@ impl LakeTable {
     async fn head_below(&self, claimed: &Claimed) -> Result<Head> {
         let window = claimed.window();
         let head = self.require_head(&window).await?;
-        for state in self.window_history(&window).await?.into_iter().rev() {
+        for state in self.epochs_above(&window, Some(head.epoch)).await?.iter().rev() {
             // Later epochs are newer than this one, whatever becomes of them.
             if state.epoch < claimed.epoch() {
-                self.require_no_rival(&window, &state, head.epoch)?;
+                self.require_no_rival(&window, state)?;
             }
         }
         if head.epoch < claimed.epoch() {
@@ -75,11 +75,11 @@ impl LakeTable {
         Err(Error::new(ErrorKind::Transient, message).with("table", self.name()).help("run the compaction again"))
     }
 
-    fn require_no_rival(&self, window: &PartitionWindow, state: &EpochState, head: Epoch) -> Result<()> {
+    fn require_no_rival(&self, window: &PartitionWindow, state: &EpochState) -> Result<()> {
         let claim = state.claim.as_ref().map(|claim| claim.document());
         let decision = state.outcome.as_ref().map(|outcome| outcome.document().decision);
         let is_compaction = claim.is_some_and(|claim| claim.reason == Reason::Compact);
-        if state.epoch <= head || decision == Some(Decision::Aborted) && is_compaction {
+        if decision == Some(Decision::Aborted) && is_compaction {
             return Ok(());
         }
         let run = claim.map_or_else(|| "unknown".to_owned(), |claim| claim.run_id.to_string());

@@ -46,20 +46,50 @@ impl LakeTable {
     /// # Errors
     /// `Misconfigured` or `Internal` for a document that cannot be read, else what the store says.
     pub async fn window_history(&self, window: &PartitionWindow) -> Result<Vec<EpochState>> {
+        self.epochs_above(window, None).await
+    }
+
+    /// The epochs of a window above one of them, with their documents, oldest first.
+    pub(crate) async fn epochs_above(&self, window: &PartitionWindow, below: Option<Epoch>) -> Result<Vec<EpochState>> {
         let mut epochs = Vec::new();
         for (epoch, kinds) in self.registers(window).await? {
-            let mut state = EpochState { epoch, claim: None, staged: None, check: None, outcome: None };
-            for kind in kinds {
-                match kind {
-                    RegisterKind::Claim => state.claim = self.load(window, epoch, kind).await?,
-                    RegisterKind::Staged => state.staged = self.load(window, epoch, kind).await?,
-                    RegisterKind::Check => state.check = self.load(window, epoch, kind).await?,
-                    RegisterKind::Outcome => state.outcome = self.load(window, epoch, kind).await?,
-                }
+            if Some(epoch) > below {
+                epochs.push(self.epoch_state(window, epoch, kinds).await?);
             }
-            epochs.push(state);
         }
         Ok(epochs)
+    }
+
+    /// The newest epoch of a window that is wanted, with its documents. What is older is not read: a window may have been run
+    /// a thousand times.
+    ///
+    /// # Errors
+    /// As [`LakeTable::window_history`].
+    pub async fn newest_epoch(
+        &self,
+        window: &PartitionWindow,
+        wanted: impl Fn(&EpochState) -> bool,
+    ) -> Result<Option<EpochState>> {
+        for (epoch, kinds) in self.registers(window).await?.into_iter().rev() {
+            let state = self.epoch_state(window, epoch, kinds).await?;
+            if wanted(&state) {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn epoch_state(&self, window: &PartitionWindow, epoch: Epoch, kinds: BTreeSet<RegisterKind>) -> Result<EpochState> {
+        let mut state = EpochState { epoch, claim: None, staged: None, check: None, outcome: None };
+        for kind in kinds {
+            match kind {
+                RegisterKind::Claim => state.claim = self.load(window, epoch, kind).await?,
+                RegisterKind::Staged => state.staged = self.load(window, epoch, kind).await?,
+                RegisterKind::Check => state.check = self.load(window, epoch, kind).await?,
+                RegisterKind::Outcome => state.outcome = self.load(window, epoch, kind).await?,
+            }
+        }
+        Ok(state)
     }
 
     /// When an epoch was decided, RFC 3339, by the clock of the store; `None` while it is not. For reports: nothing in the

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use windrow_core::ErrorKind;
+
 use crate::fault::{FaultStore, Kind};
 use crate::support::{Backend, Bench, open, publish, request, window};
 
@@ -37,4 +39,22 @@ async fn a_document_is_read_once_and_one_that_is_not_there_is_asked_for_again() 
         let expected = |key: &str| if key.ends_with("staged.json") { 2 } else { 1 };
         assert!(reads.iter().all(|(key, count)| *count == expected(key)), "staged was asked for too early once: {reads:?}");
     }
+}
+
+#[tokio::test]
+async fn of_a_window_that_was_run_often_only_the_newest_epochs_are_read() {
+    let mut bench = Bench::new(Backend::Memory).await;
+    let other = open(&bench.other_process()).await.unwrap();
+    for number in 1..=20 {
+        publish(&other, &other.claim(&request(number)).await.unwrap(), &["rows"]).await.unwrap();
+    }
+    other.claim(&request(21)).await.unwrap();
+    let table = bench.restarted().await;
+    let staged = table.newest_epoch(&window(), |state| state.staged.is_some()).await.unwrap().unwrap();
+    assert_eq!(staged.epoch.get(), 20);
+    table.require_head(&window()).await.unwrap();
+    assert_eq!(table.compactable(&window()).await.unwrap_err().kind(), ErrorKind::Transient, "a run is at work");
+    let reads = reads(&bench.store);
+    assert_eq!(reads.len(), 6, "format, four registers and a claim: {reads:?}");
+    assert!(table.newest_epoch(&window(), |_| false).await.unwrap().is_none());
 }
