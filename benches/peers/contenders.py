@@ -9,6 +9,7 @@ import lake
 
 HERE = pathlib.Path(__file__).parent
 PEERS = ["duckdb", "polars", "datafusion", "pysail", "pyspark"]
+EVERY = 1 << 30
 
 
 @dataclasses.dataclass
@@ -27,44 +28,38 @@ class Contender:
     prepare: typing.Callable[[], typing.Any]
     steps: typing.List[Step]
     outputs: typing.Dict[str, str]
-    rounds: int = 1 << 30
+    rounds: int = EVERY
     note: str = ""
+
+
+def by_table(tables):
+    """Where most programs write: a folder for every table."""
+    return {table: f"{table}/**/*.parquet" for table in tables}
+
+
+def program(bench, name, command, patterns, rounds=EVERY):
+    """A program that writes below the folder it is given as its last argument."""
+    folder = bench.out / "run" / name
+    out = folder / "out"
+
+    def prepare():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+    outputs = {table: str(out / pattern) for table, pattern in patterns.items()}
+    return Contender(name, prepare, [Step([*command, out])], outputs, rounds)
 
 
 def peer(bench, name, work, inputs, tables):
     """A peer's script on folders of input files."""
-    folder = bench.out / "run" / name
-    out = folder / "out"
-
-    def prepare():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-
     python = bench.pysail_python if name == "pysail" else sys.executable
     script = HERE / "peers" / ("on_spark.py" if name in ("pyspark", "pysail") else f"on_{name}.py")
     engine = [name] if name in ("pyspark", "pysail") else []
-    command = [python, script, *engine, work, bench.threads, *inputs, out]
-    outputs = {table: str(out / table / "**" / "*.parquet") for table in tables}
-    return Contender(name, prepare, [Step(command)], outputs, bench.peers[name])
+    return program(bench, name, [python, script, *engine, work, bench.threads, *inputs], by_table(tables), bench.peers[name])
 
 
 def peers(bench, work, inputs, tables):
     return [peer(bench, name, work, inputs, tables) for name in bench.peers]
-
-
-def program(bench, name, path, work, inputs, tables):
-    """A program given from outside: PATH WORK INPUT... OUT; none when no path is."""
-    if not path:
-        return []
-    folder = bench.out / "run" / name
-    out = folder / "out"
-
-    def prepare():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-
-    outputs = {table: str(out / (table if len(tables) > 1 else "") / "**" / "*.parquet") for table in tables}
-    return [Contender(name, prepare, [Step([path, work, *inputs, out])], outputs)]
 
 
 def windrow_clean(bench, form, name="windrow", verb="raw-to-clean", flags=()):
@@ -77,23 +72,43 @@ def windrow_clean(bench, form, name="windrow", verb="raw-to-clean", flags=()):
     return Contender(name, project.forget, steps, {"lineitem": project.output("clean", "lineitem")})
 
 
+INPUTS = ["lineitem", "orders"]
+CURATED = ["order_revenue", "daily_revenue"]
+
+
 def windrow_curated(bench):
     """Two `windrow clean-to-curated`; the first table is checked and published in between, because the second reads it."""
     project = lake.Project(bench.windrow, bench.out / "run" / "windrow")
-    for dataset in ("lineitem", "orders"):
-        form = "w1" if dataset == "lineitem" else "src"
-        pattern = "*.csv" if dataset == "lineitem" else "orders.csv"
-        project.add_raw(dataset, sorted((bench.data / form).glob(pattern)))
-        bench.call(project.command("run", dataset))
-        bench.link_inputs(project.output("clean", dataset), dataset)
+    project.add_raw("lineitem", sorted((bench.data / "w1").iterdir()))
+    project.add_raw("orders", [bench.data / "src/orders.csv"])
+    publish_inputs(bench, project)
     steps = [
         Step(project.command("clean-to-curated", "order_revenue")),
         Step(project.command("check", "order_revenue", "--layer", "curated"), counted=False),
         Step(project.command("publish", "order_revenue", "--layer", "curated"), counted=False),
         Step(project.command("clean-to-curated", "daily_revenue")),
     ]
-    outputs = {table: project.output("curated", table) for table in ("order_revenue", "daily_revenue")}
+    outputs = {table: project.output("curated", table) for table in CURATED}
     return Contender("windrow", lambda: project.forget("curated"), steps, outputs, note="check and publish of the first table")
+
+
+def windrow_months(bench):
+    """`windrow run` of both tables, a window for every month; the clean windows are there and stay."""
+    project = lake.Project(bench.windrow, bench.out / "run" / "windrow", windows=("--from", "1992-01", "--to", "1998-09"))
+    project.by_month()
+    for dataset in INPUTS:
+        for folder in sorted((bench.data / "months" / dataset).iterdir()):
+            project.add_raw(dataset, sorted(folder.iterdir()), folder.name.partition("=")[2])
+    publish_inputs(bench, project)
+    outputs = {table: project.output("curated", table) for table in CURATED}
+    return Contender("windrow", lambda: project.forget("curated"), [Step(project.command("run", "daily_revenue"))], outputs)
+
+
+def publish_inputs(bench, project):
+    """The clean tables, whose files every contender reads."""
+    for dataset in INPUTS:
+        bench.call(project.command("run", dataset))
+        bench.link_inputs(project.output("clean", dataset), dataset)
 
 
 def windrow_compact(bench):

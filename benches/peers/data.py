@@ -110,6 +110,21 @@ def make_ndjson(_spec, folder):
         connection.execute(f"COPY (SELECT * FROM {source}) TO '{target}' (FORMAT json)")
 
 
+def make_months(_spec, folder):
+    """Orders and their lines in a folder for every month of the order."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET threads=2")
+    for table, key in (("orders", "o_orderkey"), ("lineitem", "l_orderkey")):
+        source = f"read_csv('{folder.parent}/src/{table}.csv', columns={tables.COLUMNS[table]}, header=true, auto_detect=false, quote='\"', escape='\"')"
+        connection.execute(f"CREATE VIEW {table} AS SELECT *, {key} AS key FROM {source}")
+    connection.execute("CREATE TEMP TABLE months AS SELECT key, strftime(o_orderdate, '%Y-%m') AS month FROM orders")
+    for table in ("orders", "lineitem"):
+        rows = f"SELECT t.* EXCLUDE (key), month FROM {table} t JOIN months USING (key)"
+        connection.execute(f"COPY ({rows}) TO '{folder}/{table}' (FORMAT csv, HEADER, PARTITION_BY (month))")
+
+
 FORMS = {
     "src": make_src,
     "w1": make_w1,
@@ -118,8 +133,9 @@ FORMS = {
     "one": make_one,
     "tiny": make_tiny,
     "row100": make_row100,
+    "months": make_months,
 }
-NEEDS = {"src": ["src"], "w1": ["src", "w1"]}
+NEEDS = {"src": ["src"], "w1": ["src", "w1"], "months": ["src", "months"]}
 
 
 def make(spec, folder, form):
@@ -133,7 +149,7 @@ def make(spec, folder, form):
         partial.mkdir(parents=True)
         FORMS[needed](spec, partial)
         partial.rename(target)
-        print(f"made {needed}: {sum(file.stat().st_size for file in target.iterdir()) / 1e6:.1f} MB", file=sys.stderr)
+        print(f"made {needed}: {sum(file.stat().st_size for file in target.rglob('*') if file.is_file()) / 1e6:.1f} MB", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,25 @@ WINDOW = "2024-01-01"
 
 
 class Project:
-    """One project folder with a lake of its own."""
+    """One project folder with a lake of its own, and the flags that name the windows to work on."""
 
-    def __init__(self, windrow, folder):
+    def __init__(self, windrow, folder, windows=("--window", WINDOW)):
         self.windrow = windrow
         self.folder = folder
         self.lake = folder / "lake"
+        self.windows = windows
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(PROJECT, folder)
 
-    def add_raw(self, dataset, files):
+    def by_month(self):
+        """Makes all tables tables of monthly windows."""
+        for contract in (self.folder / "schemas").iterdir():
+            text = contract.read_text().replace("{grain: day}", "{grain: month}")
+            contract.write_text(text.replace("load_date, logicalType: date", "load_date, logicalType: string"))
+
+    def add_raw(self, dataset, files, window=WINDOW):
         """Links files as the window's raw files; a copy where the file system is another one."""
-        target = self.lake / "raw" / dataset / WINDOW
+        target = self.lake / "raw" / dataset / window
         target.mkdir(parents=True)
         for file in files:
             link_or_copy(file, target / file.name)
@@ -32,7 +39,7 @@ class Project:
         path.write_text(text.replace(old, new))
 
     def command(self, verb, dataset, *flags):
-        return [self.windrow, verb, "--project", self.folder, "--dataset", dataset, "--window", WINDOW, "--quiet", *flags]
+        return [self.windrow, verb, "--project", self.folder, "--dataset", dataset, *self.windows, "--quiet", *flags]
 
     def forget(self, *layers):
         """Takes back what was computed, of these layers or of all."""
@@ -44,7 +51,7 @@ class Project:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def output(self, layer, dataset, epoch=1):
-        """The files of one epoch of the window, as a pattern."""
+        """The files of one epoch of every window, as a pattern."""
         return str(self.lake / "store" / layer / dataset / "data" / "*" / f"e{epoch:020}-*" / "*.parquet")
 
 

@@ -18,7 +18,8 @@ def clean(bench, form):
     bench.need("src", form)
     expected = expect(bench, ["lineitem"])
     ours = [contenders.windrow_clean(bench, form)]
-    ours += contenders.program(bench, "floor", form == "w1" and bench.floor, "w1", [bench.data / form], ["lineitem"])
+    if bench.floor and form == "w1":
+        ours.append(contenders.program(bench, "floor", [bench.floor, "w1", bench.data / form], {"lineitem": "**/*.parquet"}))
     return compare(bench, ours + contenders.peers(bench, "w1", [bench.data / form], ["lineitem"]), expected)
 
 
@@ -33,10 +34,22 @@ def cold_start(bench):
 def curated(bench):
     """clean to curated: group, join, aggregate; two tables."""
     bench.need("src", "w1")
-    tables = ["order_revenue", "daily_revenue"]
-    inputs = [bench.inputs("lineitem"), bench.inputs("orders")]
-    ours = [contenders.windrow_curated(bench)] + contenders.program(bench, "polars-crate", bench.polars_crate, "w2", inputs, tables)
+    ours, inputs, tables = [contenders.windrow_curated(bench)], curated_inputs(bench), contenders.CURATED
+    if bench.polars_crate:
+        ours.append(contenders.program(bench, "polars-crate", [bench.polars_crate, "w2", *inputs], contenders.by_table(tables)))
     return compare(bench, ours + contenders.peers(bench, "w2", inputs, tables), expect(bench, tables), ordered=False)
+
+
+def curated_by_month(bench):
+    """The same by month: windows of windrow, which checks and publishes them; Hive partitions of the peers."""
+    bench.need("src", "months")
+    tables = contenders.CURATED
+    ours = contenders.windrow_months(bench)
+    return compare(bench, [ours] + contenders.peers(bench, "w2m", curated_inputs(bench), tables), expect(bench, tables), ordered=False)
+
+
+def curated_inputs(bench):
+    return [bench.inputs(table) for table in contenders.INPUTS]
 
 
 def compaction(bench):
@@ -88,6 +101,7 @@ WORKS = {
     "W1-one": ("the same, one CSV file", lambda bench: clean(bench, "one")),
     "W1-tiny": ("the same, 10,000 CSV files", lambda bench: clean(bench, "tiny")),
     "W2": ("clean to curated: group, join, aggregate, two tables", curated),
+    "W2-months": ("the same, order by order in 80 partitions", curated_by_month),
     "W3": ("100 rows, cold start", cold_start),
     "W4": ("compaction of about 200 Parquet files", compaction),
     "memory": ("W1 at a quarter of the memory", memory),

@@ -1,4 +1,4 @@
-"""polars: on_polars.py WORK THREADS INPUT... OUT, with WORK w1, w2 or w4."""
+"""polars: on_polars.py WORK THREADS INPUT... OUT, with WORK w1, w2, w2m or w4."""
 import os
 import sys
 
@@ -36,6 +36,15 @@ def w1(raw, out):
 
 
 def w2(lineitem, orders, out):
+    curated(lineitem, orders, out, f"{out}/order_revenue/x.parquet")
+
+
+def w2m(lineitem, orders, out):
+    month = pl.col("o_orderdate").dt.strftime("%Y-%m").alias("month")
+    curated(lineitem, orders, out, pl.PartitionBy(f"{out}/order_revenue", key=month, include_key=False))
+
+
+def curated(lineitem, orders, out, order_revenue):
     """A product keeps the larger scale of both factors, so the price gets the four digits first. One plan with two sinks."""
     price = pl.col("l_extendedprice").cast(pl.Decimal(38, 4))
     lines = (
@@ -52,7 +61,7 @@ def w2(lineitem, orders, out):
     daily = joined.group_by("o_orderdate", "o_orderpriority").agg(pl.col("revenue").sum(), pl.len().cast(pl.Int64).alias("orders"))
     sinks = [
         daily.sink_parquet(f"{out}/daily_revenue/x.parquet", lazy=True, **ZSTD),
-        joined.sink_parquet(f"{out}/order_revenue/x.parquet", lazy=True, **ZSTD),
+        joined.sink_parquet(order_revenue, lazy=True, **ZSTD),
     ]
     pl.collect_all(sinks, engine="streaming")
 
@@ -63,4 +72,4 @@ def w4(small, out):
 
 
 if __name__ == "__main__":
-    {"w1": w1, "w2": w2, "w4": w4}[sys.argv[1]](*sys.argv[3:])
+    {"w1": w1, "w2": w2, "w2m": w2m, "w4": w4}[sys.argv[1]](*sys.argv[3:])

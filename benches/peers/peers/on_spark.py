@@ -1,4 +1,4 @@
-"""Spark, and with the name `pysail` the same program on Sail: on_spark.py ENGINE WORK THREADS INPUT... OUT, with WORK w1, w2 or w4.
+"""Spark, and with the name `pysail` the same program on Sail: on_spark.py ENGINE WORK THREADS INPUT... OUT, with WORK w1, w2, w2m or w4.
 
 The table is cached in w1: without that Spark reads the files three times. Sail has no cache, and it deals sorted rows to four files that
 overlap, unless they are one partition: w1 gives it a constant partition column, so that its output is one file in key order."""
@@ -73,6 +73,19 @@ def w1(session, sail, threads, raw, out):
 
 
 def w2(session, sail, threads, lineitem, orders, out):
+    joined = join_and_sum(session, sail, lineitem, orders, out)
+    write(joined.coalesce(threads), f"{out}/order_revenue", sail)
+
+
+def w2m(session, sail, threads, lineitem, orders, out):
+    from pyspark.sql import functions as F
+
+    by_month = join_and_sum(session, sail, lineitem, orders, out).withColumn("month", F.date_format("o_orderdate", "yyyy-MM"))
+    write(by_month.repartition(threads, "month"), f"{out}/order_revenue", sail, ["month"])
+
+
+def join_and_sum(session, sail, lineitem, orders, out):
+    """Every order, and the days written."""
     from pyspark.sql import functions as F
 
     revenue = F.col("l_extendedprice") * (1 - F.col("l_discount")).cast("decimal(3,2)")
@@ -86,7 +99,7 @@ def w2(session, sail, threads, lineitem, orders, out):
     joined = joined.join(lines, joined.o_orderkey == lines.l_orderkey).drop("l_orderkey").cache()
     daily = joined.groupBy("o_orderdate", "o_orderpriority").agg(F.sum("revenue").alias("revenue"), F.count("*").alias("orders"))
     write(daily.coalesce(1), f"{out}/daily_revenue", sail)
-    write(joined.coalesce(threads), f"{out}/order_revenue", sail)
+    return joined
 
 
 def w4(session, sail, threads, small, out):
@@ -104,7 +117,7 @@ def stop_spark(session):
 
 def main():
     engine, work, threads, *paths = sys.argv[1:]
-    run = {"w1": w1, "w2": w2, "w4": w4}[work]
+    run = {"w1": w1, "w2": w2, "w2m": w2m, "w4": w4}[work]
     if engine == "pysail":
         session, server = start_sail()
         run(session, True, int(threads), *paths)
