@@ -41,7 +41,6 @@ mod classify;
 mod compaction;
 mod digest;
 mod discovery;
-mod documents;
 mod download;
 mod durable;
 mod foreign;
