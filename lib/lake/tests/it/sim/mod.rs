@@ -55,6 +55,7 @@ const WANTED: &[&str] = &[
     "get",
     "head",
     "heads moved",
+    "held up before a decision",
     "kill: after the operation",
     "kill: before the operation",
     "kill: the write lands late",

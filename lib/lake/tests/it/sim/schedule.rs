@@ -54,6 +54,7 @@ impl Schedule {
             fault: rng.pick(&[0, 0, 5, 20, 60, 150]),
             kill: rng.pick(&[0, 0, 2, 10, 20]),
             jump: rng.pick(&[0, 2, 10, 40]),
+            hold: rng.pick(&[0, 100, 500]),
         };
         world.page = rng.pick(&[2, 4, 7, 1000, 1000, 1000]);
         world.retention = rng.pick(&[7, 10, 30]) * DAY;
@@ -149,6 +150,7 @@ impl Schedule {
             kind,
             window,
             is_dead: false,
+            is_held: false,
             faults: (0, 0),
             call_began: 0,
             epoch: None,
@@ -232,9 +234,10 @@ impl Schedule {
         self.world().grant(actor);
         let waker = noop_waker();
         let polled = self.tasks[index].future.as_mut().poll(&mut Poller::from_waker(&waker));
-        let (is_idle, is_dead) = {
+        let (is_idle, is_dead, is_held) = {
             let mut world = self.world();
-            (world.take_back(), world.actors[actor].is_dead)
+            let is_held = std::mem::take(&mut world.actors[actor].is_held);
+            (world.take_back(), world.actors[actor].is_dead, is_held)
         };
         match polled {
             Poll::Ready(result) => {
@@ -248,6 +251,8 @@ impl Schedule {
                 self.killed(task, retry);
             }
             Poll::Pending if is_idle => self.world().violate("simulation", "a process waits for something that is not the store"),
+            // Until somebody disturbs it, the others go on.
+            Poll::Pending if is_held => self.tasks[index].weight = 0,
             Poll::Pending => {}
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use windrow_core::canonical::sha256_hex;
 
 use super::coverage::Coverage;
+use super::keys::{Name, Register};
 use super::model::Model;
 use super::rng::Rng;
 
@@ -124,6 +125,8 @@ pub(crate) struct Actor {
     /// The only window it may write to.
     pub(crate) window: Option<String>,
     pub(crate) is_dead: bool,
+    /// Whether it has come to a decision and is held up right before it.
+    pub(crate) is_held: bool,
     /// Faults of creates and of copies of data files, which the ledger absorbs, and of everything else.
     pub(crate) faults: (u32, u32),
     /// The store's time when its present call began.
@@ -141,6 +144,8 @@ pub(crate) struct Odds {
     pub(crate) fault: u64,
     pub(crate) kill: u64,
     pub(crate) jump: u64,
+    /// Of the turns at which somebody is about to decide an epoch.
+    pub(crate) hold: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -237,12 +242,18 @@ impl World {
         self.granted.take().is_some()
     }
 
-    /// Takes the actor's turn for one operation and says what becomes of it; `None` when it is not its turn.
+    /// Takes the actor's turn for one operation and says what becomes of it; `None` when it is not its turn or it is held up.
     pub(crate) fn take_turn(&mut self, actor: usize, operation: Operation, key: &str) -> Option<Fate> {
         if self.granted != Some(actor) || self.actors[actor].is_dead {
             return None;
         }
         self.granted = None;
+        let is_decision = operation == Operation::Create && matches!(Name::of(key), Name::Register { kind: Register::Outcome, .. });
+        if is_decision && self.rng.chance(self.odds.hold) {
+            self.actors[actor].is_held = true;
+            self.coverage.count("held up before a decision");
+            return None;
+        }
         let (note, fate) = self.fate(operation);
         self.coverage.count(operation.name());
         if !note.is_empty() {
