@@ -247,12 +247,9 @@ impl LakeTable {
         epoch: Epoch,
         kind: RegisterKind,
     ) -> Result<Option<Stored<D>>> {
-        let key = self.register(window, epoch, kind).to_string();
-        match self.lake().get_bytes(&key).await {
-            Ok(bytes) => Stored::decode(bytes).map(Some).map_err(|error| error.with("key", key)),
-            Err(error) if error.kind() == ErrorKind::InputMissing => Ok(None),
-            Err(error) => Err(error),
-        }
+        let key = self.register(window, epoch, kind);
+        let Some(bytes) = self.lake().get_document(&key).await? else { return Ok(None) };
+        Stored::decode(bytes).map(Some).map_err(|error| error.with("key", key))
     }
 
     pub(crate) async fn require<D: Document>(

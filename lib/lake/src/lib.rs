@@ -41,6 +41,7 @@ mod classify;
 mod compaction;
 mod digest;
 mod discovery;
+mod documents;
 mod download;
 mod durable;
 mod foreign;

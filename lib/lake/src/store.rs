@@ -16,6 +16,7 @@ use windrow_core::{Error, ErrorKind, Result};
 
 use crate::classify::{io_error, store_error, write_error};
 use crate::digest::Digests;
+use crate::documents::Documents;
 use crate::durable::DurableStore;
 use crate::local::LocalRoot;
 use crate::put_once::RetryPolicy;
@@ -38,6 +39,7 @@ struct Inner {
     meter: Arc<Meter>,
     uploads: Option<UploadPolicy>,
     digests: Digests,
+    documents: Documents,
 }
 
 impl Lake {
@@ -80,8 +82,8 @@ impl Lake {
         uploads: Option<UploadPolicy>,
     ) -> Lake {
         let nonce = AtomicU64::new(u64::from(std::process::id()) << 32);
-        let (probed, digests) = (OnceCell::new(), Digests::default());
-        Lake { inner: Arc::new(Inner { store, local, retry, probed, nonce, meter, uploads, digests }) }
+        let (probed, digests, documents) = (OnceCell::new(), Digests::default(), Documents::default());
+        Lake { inner: Arc::new(Inner { store, local, retry, probed, nonce, meter, uploads, digests, documents }) }
     }
 
     /// What was asked of the store since this lake was opened, by all its clones; only S3 counts requests.
@@ -127,6 +129,10 @@ impl Lake {
 
     pub(crate) fn digests(&self) -> &Digests {
         &self.inner.digests
+    }
+
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.inner.documents
     }
 
     pub(crate) fn retry(&self) -> RetryPolicy {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use windrow_core::layout::{self, Key, PartitionColumn};
 use windrow_core::ledger::{Format, Stored};
-use windrow_core::{Error, ErrorKind, Layer, Result, Table};
+use windrow_core::{Error, Layer, Result, Table};
 
 use crate::classify::store_error;
 use crate::put_once::PutOnce;
@@ -89,10 +89,7 @@ impl Lake {
     /// `Usage` for a raw table, `Misconfigured` for an unknown format version, else what the store says.
     pub async fn table(&self, table: &Table) -> Result<Option<LakeTable>> {
         layout::require_output(table)?;
-        let bytes = match self.get_bytes(&Key::Format(table.clone()).to_string()).await {
-            Err(error) if error.kind() == ErrorKind::InputMissing => return Ok(None),
-            read => read?,
-        };
+        let Some(bytes) = self.get_document(&Key::Format(table.clone())).await? else { return Ok(None) };
         let stored = Stored::<Format>::decode(bytes)?;
         require_readable(table, stored.document())?;
         Ok(Some(LakeTable { lake: self.clone(), table: table.clone(), format: stored }))

@@ -302,7 +302,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(flavor = "multi_thread")]
+    /// On one thread, so that nothing is sent while it is offered.
+    #[tokio::test]
     async fn what_is_written_is_sent_before_the_rest_is_there() {
         let store = Arc::new(InMemory::new());
         let (table, claimed) = claimed(store.clone()).await;

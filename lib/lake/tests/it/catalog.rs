@@ -143,5 +143,5 @@ async fn a_slow_projection_never_leaves_an_older_location_than_a_quick_one() {
         operation += 1;
     }
     println!("overtaken at each of {operation} operations");
-    assert!(operation > 6);
+    assert!(operation >= 6);
 }

@@ -1,4 +1,4 @@
-//! Which documents of the ledger are read.
+//! What a process has read of the ledger it does not read again; what was not there it does.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,29 @@ fn reads(store: &FaultStore) -> BTreeMap<String, usize> {
         }
     }
     reads
+}
+
+#[tokio::test]
+async fn a_document_is_read_once_and_one_that_is_not_there_is_asked_for_again() {
+    for backend in Backend::NEAR {
+        let mut bench = Bench::new(backend).await;
+        let other = open(&bench.other_process()).await.unwrap();
+        let table = bench.restarted().await;
+        for number in 1..=3 {
+            assert_eq!(table.resolve(&window()).await.unwrap().map_or(0, |head| head.epoch.get()), number - 1);
+            let claimed = other.claim(&request(number.try_into().unwrap())).await.unwrap();
+            assert!(table.passed_check(&window(), claimed.epoch()).await.is_err(), "nothing is checked yet");
+            publish(&other, &claimed, &["rows"]).await.unwrap();
+            table.passed_check(&window(), claimed.epoch()).await.unwrap();
+            table.project_live(&window()).await.unwrap();
+            assert_eq!(table.window_history(&window()).await.unwrap().len() as u64, number);
+            assert_eq!(bench.table().await.require_head(&window()).await.unwrap().epoch, claimed.epoch());
+        }
+        let reads = reads(&bench.store);
+        assert_eq!(reads.len(), 13, "format, and four registers of three epochs: {reads:?}");
+        let expected = |key: &str| if key.ends_with("staged.json") { 2 } else { 1 };
+        assert!(reads.iter().all(|(key, count)| *count == expected(key)), "staged was asked for too early once: {reads:?}");
+    }
 }
 
 #[tokio::test]

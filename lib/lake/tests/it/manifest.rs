@@ -98,7 +98,7 @@ async fn a_fault_leaves_the_old_manifest_or_the_new_one() {
             operation += 1;
         }
         println!("{backend:?}: a manifest survives {} faults at each of {operation} operations", Fault::ANSWERED.len());
-        assert!(operation > 8);
+        assert!(operation >= 8);
     }
 }
 
@@ -129,6 +129,6 @@ async fn a_slow_projection_never_leaves_an_older_manifest_than_a_quick_one() {
             operation += 1;
         }
         println!("{backend:?}: overtaken at each of {operation} operations");
-        assert!(operation > 8);
+        assert!(operation >= 8);
     }
 }

@@ -248,7 +248,8 @@ impl World {
             return None;
         }
         self.granted = None;
-        let is_decision = operation == Operation::Create && matches!(Name::of(key), Name::Register { kind: Register::Outcome, .. });
+        let is_decision =
+            operation == Operation::Create && matches!(Name::of(key), Name::Register { kind: Register::Outcome, .. });
         if is_decision && self.rng.chance(self.odds.hold) {
             self.actors[actor].is_held = true;
             self.coverage.count("held up before a decision");
