@@ -10,6 +10,7 @@
 pub mod chunk;
 pub mod compact;
 pub mod form;
+mod hash;
 mod numbers;
 pub mod parse;
 pub mod read;

@@ -9,40 +9,12 @@ use arrow_schema::{DataType, TimeUnit};
 use windrow_core::{Error, Result};
 
 use super::source::Group;
+use crate::hash::{mix, of_bytes};
 
-const PRIME: u64 = 0x9e37_79b9_7f4a_7c15;
-const OTHER: u64 = 0xc2b2_ae3d_27d4_eb4f;
 const NULL: u64 = 0x1656_67b1_9e37_79f9;
 
 /// How many rows are decoded at once.
 const BATCH_ROWS: usize = 1 << 16;
-
-/// Any bit of either side changes about half of the bits; sides that equal the constants lose the other side, which is as good as never.
-fn mix(left: u64, right: u64) -> u64 {
-    let product = u128::from(left ^ PRIME) * u128::from(right ^ OTHER);
-    (product as u64) ^ (product >> 64) as u64
-}
-
-/// A digest of bytes.
-pub(crate) fn of_bytes(bytes: &[u8]) -> u64 {
-    let mut lanes = [1, 2, 3, bytes.len() as u64];
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    for block in blocks {
-        let (words, _) = block.as_chunks::<8>();
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane = mix(*lane, u64::from_le_bytes(*word));
-        }
-    }
-    let mut last = [0; 32];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    let (words, _) = last.as_chunks::<8>();
-    for (lane, word) in lanes.iter_mut().zip(words) {
-        *lane = mix(*lane, u64::from_le_bytes(*word));
-    }
-    lanes.into_iter().fold(bytes.len() as u64, mix)
-}
 
 /// The digest of a column's pages as they stand in a file; `None` when they cannot be told apart there.
 pub(crate) fn of_pages(group: &Group, leaf: usize, from: u64) -> Option<u64> {

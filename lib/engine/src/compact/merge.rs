@@ -19,6 +19,7 @@ use super::digest::{self, Values};
 use super::group::{Merged, PageSizes};
 use super::hybrid;
 use super::source::{Group, unreadable, unwritable};
+use crate::hash::of_bytes;
 
 /// Pages of fewer rows and bytes than these, on average, compress badly, so columns of such pages are encoded anew.
 #[derive(Clone, Copy, Debug)]
@@ -330,7 +331,7 @@ struct Digest(u64);
 
 impl Hasher for Digest {
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = self.0.rotate_left(5) ^ digest::of_bytes(bytes);
+        self.0 = self.0.rotate_left(5) ^ of_bytes(bytes);
     }
 
     fn write_usize(&mut self, _length: usize) {

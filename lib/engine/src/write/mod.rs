@@ -6,6 +6,7 @@
 //!
 //! Invariant: bytes depend on rows and contract only, never on threads, time, host or version, so that a replay proves itself by hash.
 
+mod distinct;
 mod encode;
 mod parts;
 mod pipeline;

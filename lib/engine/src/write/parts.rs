@@ -19,8 +19,11 @@ use crate::schema::file_schema;
 use crate::shape::{BATCH_ROWS, OrderedRows};
 use crate::text::may_be_shown;
 
-/// How many rows are encoded to learn how large a row becomes, and looked at to choose encodings.
+/// How many rows are looked at to choose encodings; a window of no more is encoded at once, and that is its file.
 const SAMPLE_ROWS: usize = BATCH_ROWS;
+
+/// Of a larger window one row in so many is encoded to learn how large a row becomes, but not more than the sample.
+const ROWS_PER_MEASURED: usize = 8;
 
 /// What is known about a written file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,34 +62,38 @@ pub trait PartStore: Sync {
 /// What `store` answers; `Misconfigured` for a bad compression level.
 pub fn write_parts(contract: &Contract, rows: &OrderedRows, store: &impl PartStore) -> Result<Vec<PartSummary>> {
     let schema = Arc::new(file_schema(contract));
-    let sampled = rows.group(&sample(rows.len()));
-    let facts = Facts::of(&sampled, rows, &schema)?;
+    let facts = Facts::of(&rows.group(&sample(rows.len(), SAMPLE_ROWS)), rows, &schema)?;
     let encoding = Encoding {
         properties: properties(&schema, &contract.output, &contract.sort, &facts)?,
         row_group_rows: usize::try_from(contract.output.row_group_rows).unwrap_or(usize::MAX),
         is_shown: contract.file_properties().map(may_be_shown).collect(),
         schema,
     };
-    let sampled_rows = sampled.len();
-    let (encoded, bounds) = pipeline::encode(&encoding, (sampled_rows > 0).then_some(sampled).into_iter(), Vec::new())?;
-    let estimate = encoded.len() as u128 * rows.len() as u128 / sampled_rows.max(1) as u128;
+    let measured = rows.group(&sample(rows.len(), measured_rows(rows.len())));
+    let measured_rows = measured.len();
+    let (encoded, bounds) = pipeline::encode(&encoding, (measured_rows > 0).then_some(measured).into_iter(), Vec::new())?;
+    let estimate = encoded.len() as u128 * rows.len() as u128 / measured_rows.max(1) as u128;
     let count = part_count(estimate, rows.len(), contract.output.target_file_bytes);
     let expected_bytes = usize::try_from(estimate / count as u128).unwrap_or(0);
     let writer = Writer { contract, rows, expected_bytes, store, encoding };
-    if count == 1 && rows.len() <= sampled_rows.min(writer.encoding.row_group_rows) {
+    if count == 1 && rows.len() <= measured_rows.min(writer.encoding.row_group_rows) {
         return Ok(vec![writer.keep(&encoded, bounds)?]);
     }
     drop(encoded);
     writer.write(count)
 }
 
-/// Up to [`SAMPLE_ROWS`] rows in evenly spaced ranges; all of them when there are no more.
-fn sample(rows: usize) -> Vec<Range<usize>> {
+fn measured_rows(rows: usize) -> usize {
+    if rows <= SAMPLE_ROWS { rows } else { (rows / ROWS_PER_MEASURED).clamp(SAMPLE_ROWS / ROWS_PER_MEASURED, SAMPLE_ROWS) }
+}
+
+/// Up to so many rows in evenly spaced ranges; all of them when there are no more.
+fn sample(rows: usize, most: usize) -> Vec<Range<usize>> {
     const RANGES: usize = 16;
-    if rows <= SAMPLE_ROWS {
+    if rows <= most {
         return std::iter::once(0..rows).collect();
     }
-    let length = SAMPLE_ROWS / RANGES;
+    let length = most / RANGES;
     let gap = (rows - length) / (RANGES - 1);
     (0..RANGES).map(|index| index * gap..index * gap + length).collect()
 }

@@ -1,10 +1,7 @@
 //! How each column is encoded, decided from the contract and a sample of the rows.
 
-use std::collections::HashSet;
-
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_row::{Row, RowConverter, SortField};
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
@@ -15,16 +12,13 @@ use rayon::prelude::*;
 use windrow_core::contract::{Output, SortKey};
 use windrow_core::{Error, Result};
 
+use super::distinct::is_mostly_distinct;
 use super::encode::leaves;
-use crate::numbers::each_number;
 use crate::shape::{Group, OrderedRows};
 
 /// Names the writer in every file. It changes only together with the bytes the writer produces, never with a release, and has the
 /// form `name version number`, because parquet-mr warns about any other on each file it opens.
-const CREATED_BY: &str = "windrow version 2";
-
-/// Below this many values a dictionary costs nothing worth deciding about.
-const FEW_VALUES: usize = 1 << 10;
+const CREATED_BY: &str = "windrow version 3";
 
 /// Texts longer than this get no statistics: the footer would carry them whole, and cut ones would not be the minimum and maximum.
 const MAX_STATISTICS_BYTES: usize = 1 << 10;
@@ -108,57 +102,6 @@ impl Facts {
             has_long_text: columns.map(|column| arrays(column).iter().any(is_long)).collect(),
         }
     }
-}
-
-fn is_mostly_distinct(arrays: &[ArrayRef]) -> bool {
-    let values: usize = arrays.iter().map(|array| array.len() - array.null_count()).sum();
-    if values < FEW_VALUES {
-        return false;
-    }
-    let distinct = match arrays.first().map(|array| array.data_type()) {
-        Some(DataType::Dictionary(..)) => distinct_keys(arrays),
-        Some(DataType::Utf8) => {
-            let texts = arrays.iter().filter_map(|array| array.as_string_opt::<i32>());
-            texts.flat_map(|texts| texts.iter().flatten()).collect::<HashSet<&str>>().len()
-        }
-        _ => distinct_numbers(arrays).or_else(|| distinct_rows(arrays)).unwrap_or(0),
-    };
-    distinct > values / 2
-}
-
-/// How many values of their common dictionary the rows use.
-fn distinct_keys(arrays: &[ArrayRef]) -> usize {
-    let dictionaries = arrays.iter().filter_map(|array| array.as_any_dictionary_opt());
-    let mut used: HashSet<usize> = HashSet::new();
-    for dictionary in dictionaries {
-        let keys = dictionary.normalized_keys();
-        used.extend(keys.into_iter().enumerate().filter(|(row, _)| dictionary.keys().is_valid(*row)).map(|(_, key)| key));
-    }
-    used.len()
-}
-
-fn distinct_numbers(arrays: &[ArrayRef]) -> Option<usize> {
-    let mut numbers: Vec<i128> = Vec::new();
-    for array in arrays {
-        if !each_number(array, |_, value| numbers.push(value)) {
-            return None;
-        }
-    }
-    numbers.sort_unstable();
-    numbers.dedup();
-    Some(numbers.len())
-}
-
-fn distinct_rows(arrays: &[ArrayRef]) -> Option<usize> {
-    let data_type = arrays.first()?.data_type().clone();
-    let converter = RowConverter::new(vec![SortField::new(data_type)]).ok()?;
-    let mut rows = converter.empty_rows(0, 0);
-    for array in arrays {
-        converter.append(&mut rows, std::slice::from_ref(array)).ok()?;
-    }
-    let nulls: usize = arrays.iter().map(|array| array.null_count()).sum();
-    let distinct = rows.iter().collect::<HashSet<Row<'_>>>().len();
-    Some(distinct - usize::from(nulls > 0 && distinct > 0))
 }
 
 /// Texts inside objects and lists are not searched for long ones, so they get no statistics at all.

@@ -189,7 +189,7 @@ fn encodings_follow_the_data_and_the_footer_names_the_order() {
     let (contract, rows) = orders(60_000, 128 << 20);
     let footer = metadata(&written(&contract, &rows).1[0]);
     assert_eq!(footer.num_row_groups(), 2);
-    assert_eq!(footer.file_metadata().created_by(), Some("windrow version 2"));
+    assert_eq!(footer.file_metadata().created_by(), Some("windrow version 3"));
     let group = footer.row_group(0);
     let has = |column: usize, encoding| group.column(column).encodings().any(|found| found == encoding);
     assert!(has(0, Encoding::DELTA_BINARY_PACKED) && !has(0, Encoding::RLE_DICTIONARY));
