@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need, pinned, and runs every test; fails, never skips, when something is missing.
-# --long runs 100,000 schedules of the simulation and storms of 5,000 kills on local disk and 500 on the S3 server (hours).
+# What runs whole commands takes the dev binary, which spares a second build of all dependencies and checks arithmetic.
+# --long runs 100,000 schedules of the simulation, storms of 5,000 kills on local disk and 500 on the S3 server (hours), and
+# those commands with the release binary.
 # Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C and a C++ compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
 # Node.js with npm, terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers and
 # the emulator root and Debian 12.
@@ -8,8 +10,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case ${1:-} in
-  '') ;;
-  --long) export WINDROW_SIM_SCHEDULES=${WINDROW_SIM_SCHEDULES:-100000} WINDROW_KILLS=${WINDROW_KILLS:-5000} ;;
+  '') profile=debug ;;
+  --long)
+    profile=release
+    export WINDROW_SIM_SCHEDULES=${WINDROW_SIM_SCHEDULES:-100000} WINDROW_KILLS=${WINDROW_KILLS:-5000}
+    ;;
   *) echo "usage: tests/run.sh [--long]" >&2; exit 64 ;;
 esac
 
@@ -23,7 +28,7 @@ if [ -n "${CI:-}" ]; then
 fi
 mkdir -p "${CARGO_TARGET_DIR:-target}"
 free_gib=$(($(df --output=avail -k "${CARGO_TARGET_DIR:-target}" | tail -n 1) / 1048576))
-[ -d "${CARGO_TARGET_DIR:-target}/release/deps" ] || [ "$free_gib" -ge 8 ] ||
+[ -d "${CARGO_TARGET_DIR:-target}/debug/deps" ] || [ "$free_gib" -ge 8 ] ||
   { echo "missing: disk, $free_gib GiB are free and a build from nothing with its tests takes about 8 to 12" >&2; exit 1; }
 
 need cargo 'install Rust with rustup'
@@ -62,7 +67,10 @@ step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspa
 step 'unit and integration tests' cargo test --locked --workspace
 step 'the test that needs 2.5 GiB' cargo test --locked --workspace --lib -- --ignored
 step 'the simulation finds every seeded defect of the ledger' "$venv/bin/python" tests/defects.py
-windrow=${CARGO_TARGET_DIR:-target}/debug/windrow
+if [ "$profile" = release ]; then
+  step 'release build' cargo build --release --locked -p windrow-jobs
+fi
+binaries=${CARGO_TARGET_DIR:-target}/$profile windrow=${CARGO_TARGET_DIR:-target}/$profile/windrow
 step 'fuzz the vector instructions (20 s, address sanitizer)' bash lib/engine/fuzz/run.sh 20
 step 'the vector instructions under valgrind' bash lib/engine/memcheck.sh
 step 'the vector instructions of ARM (emulated)' bash lib/engine/arm/run.sh
@@ -72,13 +80,11 @@ step 'readers agree (pyarrow, duckdb, polars)' "$venv/bin/python" tests/readers.
 step 'the examples on an S3 server (pyarrow, polars, duckdb)' "$venv/bin/python" tests/demo_s3.py "$windrow"
 step 'metrics and lineage against their specifications' "$venv/bin/python" tests/lineage/validate.py "$windrow"
 step 'money is exact (TPC-H lineitem, scale 0.1)' "$venv/bin/python" tests/money.py "$windrow" "$venv/bin/tpchgen-cli"
-step 'release build' cargo build --release --locked -p windrow-jobs
-step 'state machines end to end' "$venv/bin/python" tests/local_aws/scenarios.py "${CARGO_TARGET_DIR:-target}/release/windrow"
+step 'state machines end to end' "$venv/bin/python" tests/local_aws/scenarios.py "$windrow"
 step 'peers agree (duckdb, polars), and the comparison finds planted defects' \
-  "$venv/bin/python" benches/peers/run.py --smoke --windrow "${CARGO_TARGET_DIR:-target}/release/windrow"
+  "$venv/bin/python" benches/peers/run.py --smoke --windrow "$windrow"
 step 'Terraform' bash tests/terraform.sh "$venv-checkov/bin"
 step 'Dockerfile' "$venv/bin/hadolint" Dockerfile
-release=${CARGO_TARGET_DIR:-target}/release
-step 'the Glue job (Python 3.9, SeaweedFS)' "$venv/bin/python" tests/glue.py "$release/windrow"
-step 'containers (buildah, podman, ministack)' bash tests/containers/run.sh "$release"
+step 'the Glue job (Python 3.9, SeaweedFS)' "$venv/bin/python" tests/glue.py "$windrow"
+step 'containers (buildah, podman, ministack)' bash tests/containers/run.sh "$binaries"
 printf '\nAll tests passed in %d s.\n' $((SECONDS - started))

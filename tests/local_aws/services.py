@@ -97,11 +97,16 @@ def causes():
 
 
 def executions():
-    """An execution without a name gets one."""
+    """An execution without a name gets one; one that is just starting is not asked whose token it is, which crashes."""
     def start(old, self, state_machine_arn, name=None, execution_input=None, trace_header=None):
         return old(self, state_machine_arn, name or str(uuid.uuid4()), execution_input, trace_header)
 
+    def called_back(old, self, execution_status=None):
+        found = old(self, execution_status)
+        return found if execution_status is None else [each for each in found if each.exec_worker and each.exec_worker.env]
+
     replace(parser_models.StepFunctionsParserBackend, "start_execution", start)
+    replace(parser_models.StepFunctionsParserBackend, "_get_executions", called_back)
 
 
 def ecs_tasks(launcher):
