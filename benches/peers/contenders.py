@@ -9,6 +9,8 @@ import lake
 
 HERE = pathlib.Path(__file__).parent
 PEERS = ["duckdb", "polars", "datafusion", "pysail", "pyspark"]
+INPUTS = ["lineitem", "orders"]
+CURATED = ["order_revenue", "daily_revenue"]
 EVERY = 1 << 30
 
 
@@ -70,10 +72,6 @@ def windrow_clean(bench, form, name="windrow", verb="raw-to-clean", flags=()):
         project.edit("lineitem.raw", "{format: csv}", "{format: ndjson}")
     steps = [Step(project.command(verb, "lineitem", *flags))]
     return Contender(name, project.forget, steps, {"lineitem": project.output("clean", "lineitem")})
-
-
-INPUTS = ["lineitem", "orders"]
-CURATED = ["order_revenue", "daily_revenue"]
 
 
 def windrow_curated(bench):

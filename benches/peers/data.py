@@ -97,27 +97,33 @@ def make_row100(_spec, folder):
         (folder / "part-000.csv").write_bytes(b"".join(source.readline() for _ in range(101)))
 
 
-def make_ndjson(_spec, folder):
-    """Numbers as numbers, dates and texts as strings."""
+def two_threads():
+    """A new duckdb of two threads."""
     import duckdb
 
     connection = duckdb.connect()
     connection.execute("SET threads=2")
-    columns = {name: kind for name, kind in tables.LINEITEM.items()}
+    return connection
+
+
+def csv_source(file, table):
+    """A CSV file of a table as duckdb reads it."""
+    return f"read_csv('{file}', columns={tables.COLUMNS[table]}, header=true, auto_detect=false, quote='\"', escape='\"')"
+
+
+def make_ndjson(_spec, folder):
+    """Numbers as numbers, dates and texts as strings."""
+    connection = two_threads()
     for file in sorted((folder.parent / "w1").iterdir()):
         target = folder / f"{file.stem}.ndjson"
-        source = f"read_csv('{file}', columns={columns}, header=true, auto_detect=false, quote='\"', escape='\"')"
-        connection.execute(f"COPY (SELECT * FROM {source}) TO '{target}' (FORMAT json)")
+        connection.execute(f"COPY (SELECT * FROM {csv_source(file, 'lineitem')}) TO '{target}' (FORMAT json)")
 
 
 def make_months(_spec, folder):
     """Orders and their lines in a folder for every month of the order."""
-    import duckdb
-
-    connection = duckdb.connect()
-    connection.execute("SET threads=2")
+    connection = two_threads()
     for table, key in (("orders", "o_orderkey"), ("lineitem", "l_orderkey")):
-        source = f"read_csv('{folder.parent}/src/{table}.csv', columns={tables.COLUMNS[table]}, header=true, auto_detect=false, quote='\"', escape='\"')"
+        source = csv_source(folder.parent / f"src/{table}.csv", table)
         connection.execute(f"CREATE VIEW {table} AS SELECT *, {key} AS key FROM {source}")
     connection.execute("CREATE TEMP TABLE months AS SELECT key, strftime(o_orderdate, '%Y-%m') AS month FROM orders")
     for table in ("orders", "lineitem"):
