@@ -41,9 +41,9 @@ fn row<'a>(result: &'a Value, worker: &str) -> &'a Value {
 fn limits_hold_and_a_worker_without_memory_is_a_row_among_others() {
     let project = project(MANY);
     let before = project.tree("lake");
-    let result = measured(sizing(&project, &["--workers", "1x0.02,0.5x2,1x2", "--stages", "raw-to-clean"]));
+    let result = measured(sizing(&project, &["--workers", "1x0.016,0.5x2,1x2", "--stages", "raw-to-clean"]));
 
-    let small = row(&result, "1x0.02");
+    let small = row(&result, "1x0.016");
     assert_eq!((&small["state"], &small["failure"]["kind"]), (&"failed".into(), &"OutOfMemory".into()), "{small}");
     assert!(small["failure"]["signal"] == 9 || small["failure"]["exit_code"] == 71, "{small}");
     assert_eq!((&small["wall_seconds"], small["bills"].as_array().unwrap().len()), (&Value::Null, 0));
