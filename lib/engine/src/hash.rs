@@ -2,6 +2,7 @@
 
 const PRIME: u64 = 0x9e37_79b9_7f4a_7c15;
 const OTHER: u64 = 0xc2b2_ae3d_27d4_eb4f;
+
 /// Any bit of either side changes about half of the bits; sides that equal the constants lose the other side, which is as good as never.
 pub(crate) fn mix(left: u64, right: u64) -> u64 {
     let product = u128::from(left ^ PRIME) * u128::from(right ^ OTHER);

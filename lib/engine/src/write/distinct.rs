@@ -34,7 +34,7 @@ struct Seen {
 
 impl Seen {
     fn of(values: usize) -> Self {
-        let places = (values * PLACES_PER_VALUE).next_power_of_two().max(64);
+        let places = (values * PLACES_PER_VALUE).next_power_of_two();
         Seen { places: vec![0; places / 64], shift: u64::BITS - places.trailing_zeros(), count: 0 }
     }
 
