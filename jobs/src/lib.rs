@@ -26,3 +26,4 @@ pub mod session;
 pub mod stage;
 pub mod subject;
 mod supervise;
+pub mod turns;

@@ -1,8 +1,9 @@
 //! What a verb works with: the loaded project, the open lake, the runtime and the identity of the run.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use windrow_core::layout::PartitionColumn;
@@ -20,6 +21,7 @@ use crate::project::{self, Project};
 use crate::report::Reporter;
 use crate::runtime::{self, Runtime};
 use crate::stage::freshness;
+use crate::turns::{Room, Turn, Turns};
 
 /// What is computed again although nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,11 +61,23 @@ pub struct Session<'r> {
     pub memory: MemoryUse,
 }
 
-/// The memory of a run: the limit, how many windows share it, and what was spilled for it.
+/// How many windows of any size are computed at a time, on however many cores.
+const MOST_PLACES: usize = 4;
+
+/// A window of no more input, in bytes as stored, waits more for the store than it computes, and takes a part of a place.
+const SMALL_WINDOW: u64 = 8 << 20;
+
+/// How many small windows are computed in the place of a large one.
+const MOST_PARTS: usize = 4;
+
+/// The least memory of a part, in bytes: no place is divided into smaller ones.
+const LEAST_PART: u64 = 256 << 20;
+
+/// The memory of a run: the limit, the windows that share it, and what was spilled for it.
 #[derive(Debug)]
 pub struct MemoryUse {
     limit: Option<u64>,
-    windows: AtomicUsize,
+    turns: Turns,
     spilled: AtomicU64,
 }
 
@@ -74,11 +88,13 @@ impl MemoryUse {
             MemoryLimit::None => None,
             MemoryLimit::Bytes(bytes) => Some(bytes),
         };
-        MemoryUse { limit, windows: AtomicUsize::new(1), spilled: AtomicU64::new(0) }
+        MemoryUse { limit, turns: Turns::default(), spilled: AtomicU64::new(0) }
     }
 
-    fn windows(&self) -> usize {
-        self.windows.load(Ordering::Relaxed)
+    /// How many small windows share a place.
+    fn parts(&self, places: usize) -> usize {
+        let Some(limit) = self.limit else { return MOST_PARTS };
+        usize::try_from(limit / places as u64 / LEAST_PART).map_or(MOST_PARTS, |parts| parts.min(MOST_PARTS))
     }
 
     /// The limit, the most that this process ever took, and what was written to disk to stay below.
@@ -115,24 +131,39 @@ impl<'r> Session<'r> {
         Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code, observer, memory })
     }
 
-    /// From here on so many windows share the memory at a time.
-    pub fn share_memory(&self, windows: usize) {
-        self.memory.windows.store(windows.max(1), Ordering::Relaxed);
+    /// From here on so many of these windows share the memory at a time, or as many as there is room for; tells how many can
+    /// be under way.
+    pub fn share_memory(&self, at_once: Option<NonZeroUsize>, windows: usize) -> usize {
+        let places = at_once.map_or(runtime::cores().min(MOST_PLACES), NonZeroUsize::get).min(windows).max(1);
+        let parts = if at_once.is_some() { 1 } else { self.memory.parts(places).min(windows.div_ceil(places)).max(1) };
+        self.memory.turns.divide(places, parts);
+        windows.min(places * parts)
+    }
+
+    /// Waits until there is room for a window of so many bytes of input to be computed.
+    ///
+    /// # Errors
+    /// `Interrupted` when the run was asked to stop meanwhile.
+    pub fn turn(&self, window: &PartitionWindow, input_bytes: u64) -> Result<Turn<'_>> {
+        let room = if input_bytes <= SMALL_WINDOW { Room::Part } else { Room::Place };
+        let turn = self.memory.turns.take(*window, room);
+        self.runtime.check_interrupted()?;
+        Ok(turn)
     }
 
     /// The bound of one window.
-    pub fn window_memory(&self) -> Memory {
+    pub fn window_memory(&self, turn: &Turn<'_>) -> Memory {
         match self.memory.limit {
             None => Memory::unlimited(),
-            Some(limit) => Memory::limited(limit / self.memory.windows() as u64, runtime::temp_folder()),
+            Some(limit) => Memory::limited(turn.share_of(limit), runtime::temp_folder()),
         }
     }
 
     /// How much of a file is read at once: little, where little memory is to do.
-    pub fn block_bytes(&self) -> usize {
+    pub fn block_bytes(&self, turn: &Turn<'_>) -> usize {
         let most = ReadOptions::default().block_bytes;
         let Some(limit) = self.memory.limit else { return most };
-        let share = limit / (self.memory.windows() * runtime::cores()) as u64 / 32;
+        let share = turn.share_of(limit) / runtime::cores() as u64 / 32;
         usize::try_from(share).unwrap_or(most).clamp(1 << 18, most)
     }
 

@@ -206,21 +206,9 @@ pub struct WindowArgs {
 /// How many windows at the same time.
 #[derive(Clone, Debug, Args)]
 pub struct ConcurrencyArgs {
-    /// Windows computed at the same time; each takes the memory of one [default: the cores, at most 4]
+    /// Windows at the same time [default: one for each core, at most 4, and up to four times as many small ones]
     #[arg(long, value_name = "N", env = "WINDROW_CONCURRENCY", hide_env_values = true)]
     pub concurrency: Option<NonZeroUsize>,
-}
-
-impl ConcurrencyArgs {
-    /// The bound.
-    pub fn windows(&self) -> usize {
-        self.concurrency.map_or_else(default_concurrency, NonZeroUsize::get)
-    }
-}
-
-/// As many windows as there are cores, at most four: each holds its rows in memory.
-pub fn default_concurrency() -> usize {
-    runtime::cores().min(4)
 }
 
 impl WindowArgs {

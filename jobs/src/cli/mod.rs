@@ -14,7 +14,7 @@ use windrow_core::{Error, ErrorKind};
 pub(crate) use args::parse_epoch;
 pub use args::{
     Common, ConcurrencyArgs, EpochArgs, LineageTo, LogFormat, MemoryLimit, Metrics, OutputArgs, OutputFormat, TableArgs,
-    TripArgs, TripReason, WindowArgs, default_concurrency, one_window,
+    TripArgs, TripReason, WindowArgs, one_window,
 };
 
 pub use given::{Given, without};

@@ -7,7 +7,7 @@ use include_dir::{Dir, include_dir};
 use windrow_core::ledger::Reason;
 use windrow_core::{Error, ErrorKind, PartitionWindow, Result, Table};
 
-use crate::cli::{Common, default_concurrency};
+use crate::cli::Common;
 use crate::config;
 use crate::report::{Reporter, count};
 use crate::session::Session;
@@ -74,7 +74,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
         lint::require_clean(&session.project, &tables)?;
         let windows = PartitionWindow::range(from.parse()?, to.parse()?)?;
         planned += windows.len();
-        results.extend(walk_windows(&session, &tables, &windows, default_concurrency()));
+        results.extend(walk_windows(&session, &tables, &windows, None));
         targets.extend(tables.last().cloned());
     }
     let code = summarise(&session, "demo", "demo", &results, planned)?;

@@ -65,7 +65,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     if windows.is_empty() {
         reporter.say("nothing to replay: no named window was quarantined or left undecided");
     }
-    let results = walk_windows(&session, &tables, &windows, args.concurrency.windows());
+    let results = walk_windows(&session, &tables, &windows, args.concurrency.concurrency);
     summarise(&session, "replay", dataset.as_str(), &results, windows.len())
 }
 

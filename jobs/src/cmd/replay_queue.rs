@@ -149,7 +149,7 @@ fn replay(session: &mut Session<'_>, queue: &Queue, work: Work, tally: &mut Tall
     }
     session.force = Force::None;
     match session.force_failed(&work.tables, &[work.window]) {
-        Ok(()) => tally.results.extend(walk_windows(session, &work.tables, &[work.window], 1)),
+        Ok(()) => tally.results.extend(walk_windows(session, &work.tables, &[work.window], None)),
         Err(error) => {
             tally.planned -= 1;
             let kind = error.kind();

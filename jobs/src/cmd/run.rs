@@ -1,5 +1,6 @@
 //! `windrow run`: windows through all stages, several at a time; the failure of one changes nothing of another.
 
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
@@ -49,7 +50,7 @@ pub fn run(args: &Args, reporter: &Reporter) -> Result<u8> {
     let windows = target.map(|contract| args.windows.windows(&contract.window)).transpose()?.unwrap_or_default();
     lint::require_clean(&session.project, &tables)?;
     session.force_failed(&tables, &windows)?;
-    let results = walk_windows(&session, &tables, &windows, args.concurrency.windows());
+    let results = walk_windows(&session, &tables, &windows, args.concurrency.concurrency);
     summarise(&session, "run", args.dataset.as_str(), &results, windows.len())
 }
 
@@ -76,12 +77,17 @@ impl WindowResult {
     }
 }
 
-/// Walks the tables of every window, up to `at_once` windows at the same time, and returns the results in the windows'
-/// order. Interruption ends each walk between two steps, and starts no further one.
-pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[PartitionWindow], at_once: usize) -> Vec<WindowResult> {
+/// Walks the tables of every window, so many windows at the same time or as many as there is room for, and returns the results in the windows' order.
+/// Interruption ends each walk between two steps, and starts no further one.
+pub fn walk_windows(
+    session: &Session<'_>,
+    tables: &[Table],
+    windows: &[PartitionWindow],
+    at_once: Option<NonZeroUsize>,
+) -> Vec<WindowResult> {
     let name = tables.last().map(|table| table.dataset.to_string()).unwrap_or_default();
     session.reporter.start(windows.len(), &name);
-    session.share_memory(at_once.min(windows.len()));
+    let at_once = session.share_memory(at_once, windows.len());
     let queue = Mutex::new(windows.iter().enumerate());
     let done = Mutex::new(Vec::with_capacity(windows.len()));
     let walk = || {
@@ -105,7 +111,7 @@ pub fn walk_windows(session: &Session<'_>, tables: &[Table], windows: &[Partitio
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..at_once.min(windows.len()) {
+        for _ in 1..at_once {
             scope.spawn(walk);
         }
         walk();

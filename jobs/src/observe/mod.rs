@@ -30,6 +30,7 @@ use crate::session::Session;
 use crate::stage::publish::Published;
 use crate::stage::staging::Stage;
 use crate::stage::walk::{self, TableResult};
+use crate::turns::Stopwatch;
 
 use lineage::Lineage;
 
@@ -166,7 +167,7 @@ pub fn stage<T>(
         return work();
     }
     let begun = observer.lineage.as_ref().map(|lineage| lineage.begin(session, subject));
-    let started = runtime::instant();
+    let watch = Stopwatch::start();
     let result = work();
     let facts = result.as_ref().map(facts).unwrap_or_default();
     let error = result.as_ref().err();
@@ -179,7 +180,7 @@ pub fn stage<T>(
             gate: facts.gate.as_ref(),
             is_published: facts.is_published,
         };
-        tell(session, subject, started.elapsed(), &outcome);
+        tell(session, subject, watch.elapsed(), &outcome);
     }
     if let Some((lineage, begun)) = observer.lineage.as_ref().zip(begun) {
         lineage.end(session, subject, begun, &facts, error);

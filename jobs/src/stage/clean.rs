@@ -15,6 +15,7 @@ use windrow_lake::{Claimed, Discovery, Head, LakeTable};
 use windrow_transform::{Derivation, DeriveError, DeriveFailure};
 
 use crate::session::Session;
+use crate::turns::Turn;
 
 use super::staging::{self, Stage};
 use super::{HIDDEN, evidence, input};
@@ -38,10 +39,12 @@ pub fn raw_to_clean(session: &Session<'_>, clean: &Contract, window: &PartitionW
     if let Some(head) = late_or_unchanged(session, raw, clean, &found, head.as_ref())? {
         return Ok(Stage::Unchanged(Box::new(head)));
     }
+    // Not claimed before it can be computed: others would wait for a window that waits itself.
+    let turn = session.turn(window, found.inputs.iter().map(|input| input.entry().size).sum())?;
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
     // Listed once more after the claim, so that a later epoch is never made of earlier files.
     let found = input::discover(session, raw, window)?;
-    let job = Job { session, raw, clean, window, table: &table, claimed: &claimed };
+    let job = Job { session, raw, clean, window, table: &table, claimed: &claimed, turn: &turn };
     job.run(&found).map(Stage::Staged)
 }
 
@@ -116,13 +119,14 @@ struct Job<'a> {
     window: &'a PartitionWindow,
     table: &'a LakeTable,
     claimed: &'a Claimed,
+    turn: &'a Turn<'a>,
 }
 
 impl Job<'_> {
     fn run(&self, found: &Discovery) -> Result<staging::StagedWindow> {
         let session = self.session;
         session.reporter.step(&format!("{} {} reading", self.clean.table, self.window));
-        let memory = session.window_memory();
+        let memory = session.window_memory(self.turn);
         let collector = Collector::new(self.clean, self.window, &memory)?;
         let (rows_in, mut refused) = self.read(found, &collector)?;
         let late = collector.refused();
@@ -157,7 +161,7 @@ impl Job<'_> {
             session.runtime.check_interrupted()?;
             deriving.derive(position, chunk)?.map_or(Ok(()), |chunk| collector.add(position, chunk))
         };
-        let options = ReadOptions { block_bytes: session.block_bytes() };
+        let options = ReadOptions { block_bytes: session.block_bytes(self.turn) };
         let raw = input::with_open(session, &found.inputs, |open| read::read_each(self.raw, &files, open, &options, &sink))?;
         let mut refused = raw.report;
         self.require_tolerable(&refused, raw.rows_in, self.raw.on_violation)?;

@@ -38,6 +38,7 @@ pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &Par
         verify(session, &heads)?;
         return Ok(Stage::Unchanged(Box::new(head.clone())));
     }
+    let turn = session.turn(window, entries(&heads).iter().map(|input| input.size).sum())?;
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
     // Resolved once more after the claim, so that a later epoch is never made of earlier inputs.
     let heads = input_heads(session, spec, window)?;
@@ -45,7 +46,8 @@ pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &Par
     // The bytes are compared while they are computed with. Damage is the cause of whatever else fails.
     let (verified, computed) = rayon::join(|| verify(session, &heads), || compute(session, contract, spec, &heads, window));
     verified?;
-    finish(session, contract, &table, &claimed, computed?, entries(&heads)).map(Stage::Staged)
+    let memory = session.window_memory(&turn);
+    finish(session, contract, &table, &claimed, &memory, computed?, entries(&heads)).map(Stage::Staged)
 }
 
 /// The transform a curated contract declares.
@@ -223,16 +225,16 @@ fn finish(
     contract: &Contract,
     table: &LakeTable,
     claimed: &Claimed,
+    memory: &Memory,
     batches: Vec<RecordBatch>,
     inputs: Vec<InputEntry>,
 ) -> Result<staging::StagedWindow> {
     let rows_in = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     debug_assert!(contract.on_violation == OnViolation::Fail, "only raw and clean contracts divert rows");
-    let memory = session.window_memory();
-    let shaped = match in_any_order(contract, claimed, &memory, &batches)? {
+    let shaped = match in_any_order(contract, claimed, memory, &batches)? {
         Some(rows) => Shaped { rows, duplicates: ViolationReport::default() },
         None => {
-            let (refused, shaped) = in_total_order(contract, claimed, &memory, &batches)?;
+            let (refused, shaped) = in_total_order(contract, claimed, memory, &batches)?;
             if !refused.is_empty() {
                 return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
             }

@@ -89,6 +89,7 @@ fn evaluate(
 ) -> Result<GateResult> {
     let contract = session.project.contract(table.name())?;
     let checks = session.project.checks(table.name());
+    let _turn = session.turn(window, staged.files.iter().map(|file| file.size).sum())?;
     let files: Vec<_> = staged.files.iter().map(|file| (table.file_key(file), file.sha256.as_str())).collect();
     parallel::try_each(&files, |(key, sha256)| {
         let (_, found) = session.runtime.block_on(session.lake.digest(key))?;

@@ -8,8 +8,8 @@ use windrow_lake::Head;
 
 use crate::observe::{self, Facts, Subject};
 use crate::report::{error_json, seconds};
-use crate::runtime;
 use crate::session::Session;
+use crate::turns::Stopwatch;
 
 use super::publish::{self, Published};
 use super::staging::{Stage, StagedWindow};
@@ -65,7 +65,7 @@ pub struct TableResult {
     pub files: usize,
     /// Their size.
     pub bytes: u64,
-    /// How long it took, in milliseconds.
+    /// How long it took, in milliseconds, without the time other windows computed.
     pub milliseconds: u64,
     /// The live view's path, when there is one.
     pub view: Option<String>,
@@ -137,7 +137,7 @@ impl TableResult {
 
 /// Walks one table of one window through its stages. Failures are in the result; nothing here stops another window.
 pub fn table(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> TableResult {
-    let started = runtime::instant();
+    let watch = Stopwatch::start();
     let mut result = match stages(session, table, window) {
         Ok(result) => result,
         Err(error) => {
@@ -146,7 +146,7 @@ pub fn table(session: &Session<'_>, table: &Table, window: &PartitionWindow) -> 
             TableResult::new(table, window, status).with_failure(error)
         }
     };
-    result.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    result.milliseconds = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX);
     observe::walked(session, table, window, &result);
     result
 }
