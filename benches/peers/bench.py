@@ -2,6 +2,7 @@
 import dataclasses
 import glob
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -64,8 +65,9 @@ def facts_of(*arguments):
 
 
 def run_once(bench, contender):
-    """One measured run: the counted processes one after the other, and the wall time of the others."""
+    """One measured run: the counted processes one after the other, and the wall time of the others. It begins with nothing left to write."""
     contender.prepare()
+    os.sync()
     counted, between = [], 0.0
     for step in contender.steps:
         sample = measure.measure(step.command, bench.threads, bench.out / "run")
@@ -118,4 +120,5 @@ def compare(bench, contenders, expected, ordered=True):
         say(f"  run {number + 1} of {bench.runs}: " + ", ".join(f"{name} {r['wall'][-1]:.2f} s" for name, r in results.items() if r["wall"]))
     for each in contenders:
         each.prepare()
+    lake.empty(bench.out / "run")
     return results

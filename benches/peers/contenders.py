@@ -1,7 +1,6 @@
 """The contenders: one program at one work each; how it is prepared, which processes it runs, where its output is."""
 import dataclasses
 import pathlib
-import shutil
 import sys
 import typing
 
@@ -45,7 +44,7 @@ def program(bench, name, command, patterns, rounds=EVERY):
     out = folder / "out"
 
     def prepare():
-        shutil.rmtree(folder, ignore_errors=True)
+        lake.discard(folder, bench.out / "run")
         folder.mkdir(parents=True)
 
     outputs = {table: str(out / pattern) for table, pattern in patterns.items()}

@@ -2,9 +2,11 @@
 import os
 import pathlib
 import shutil
+import tempfile
 
 PROJECT = pathlib.Path(__file__).parent / "project"
 WINDOW = "2024-01-01"
+DISCARDED = "discarded"
 
 
 class Project:
@@ -45,14 +47,27 @@ class Project:
         """Takes back what was computed, of these layers or of all."""
         for child in [] if not self.lake.exists() else self.lake.iterdir():
             if not layers and child.name != "raw":
-                shutil.rmtree(child)
+                discard(child, self.folder.parent)
         for layer in layers:
             for folder in (self.lake / layer, self.lake / "store" / layer):
-                shutil.rmtree(folder, ignore_errors=True)
+                discard(folder, self.folder.parent)
 
     def output(self, layer, dataset, epoch=1):
         """The files of one epoch of every window, as a pattern."""
         return str(self.lake / "store" / layer / dataset / "data" / "*" / f"e{epoch:020}-*" / "*.parquet")
+
+
+def discard(folder, run):
+    """Moves a folder out of the way. It is deleted when all runs of the work are over (`empty`): where thousands of files were just
+    deleted, ext4 looks for a free inode a second time for each new one, and that would be the next run's time."""
+    if folder.exists():
+        (run / DISCARDED).mkdir(exist_ok=True)
+        folder.rename(pathlib.Path(tempfile.mkdtemp(dir=run / DISCARDED)) / folder.name)
+
+
+def empty(run):
+    """Deletes what was discarded."""
+    shutil.rmtree(run / DISCARDED, ignore_errors=True)
 
 
 def link_or_copy(source, target):
@@ -65,5 +80,5 @@ def link_or_copy(source, target):
 
 def link_tree(source, target):
     """A tree of hard links: what the ledger writes once, it never changes in place."""
-    shutil.rmtree(target, ignore_errors=True)
+    discard(target, target.parent)
     shutil.copytree(source, target, copy_function=link_or_copy)
