@@ -8,6 +8,7 @@
 
 mod node;
 mod object;
+mod plain;
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use super::scan::{Block, Room, Scanner, Stop};
 use super::text::{Lines, decode};
 pub(crate) use node::Fields;
 use node::{JsonFault, Line, Path};
-use object::{Entries, offset_in};
+use object::offset_in;
 
 /// Lines and nothing else.
 pub(crate) const STRUCTURE: Structure = Structure { delimiter: b'\n', quote: None };
@@ -146,7 +147,7 @@ fn whole_line(contract: &Contract, code: Code, span: (usize, usize), expected: S
 }
 
 fn read_line(plan: &Plan<'_>, fields: &mut Fields<'_>, row: &str) -> Vec<JsonFault> {
-    match serde_json::from_str::<Entries<'_>>(row) {
+    match object::entries(row) {
         Ok(entries) => {
             let mut line = Line { text: row, reader: plan.reader, faults: Vec::new() };
             fields.push(row, &entries, &Path::Root, &mut line);
@@ -203,9 +204,9 @@ fn add_rule_faults(
 
 /// The top-level keys with the places of their values.
 fn top_spans(row: &str) -> Vec<(String, (usize, usize))> {
-    let entries = serde_json::from_str::<Entries<'_>>(row).map(|entries| entries.0).unwrap_or_default();
+    let entries = object::entries(row).map(|entries| entries.0).unwrap_or_default();
     let span = |raw: &str| (offset_in(row, raw), offset_in(row, raw) + raw.len());
-    entries.iter().map(|(key, raw)| (key.0.to_string(), span(raw.get()))).collect()
+    entries.iter().map(|(key, raw)| (key.0.to_string(), span(raw))).collect()
 }
 
 fn is_public(property: &Property) -> bool {

@@ -8,7 +8,7 @@ use windrow_core::contract::{ColumnCase, DataType, ExtraColumns, Property, Reade
 use windrow_core::suggest::nearest;
 use windrow_core::{Code, Error, Place, Result};
 
-use super::object::{Entries, Kind, kind, offset_in, string};
+use super::object::{self, Entries, Kind, kind, offset_in, string};
 use crate::read::column::{Leaf, compact_leaf, leaf};
 use crate::read::outcome::expected;
 use crate::schema::arrow_field;
@@ -116,17 +116,17 @@ impl<'a> Fields<'a> {
                 Some(Some(_)) => line.refuse(
                     Code::DuplicateObjectKey,
                     &place,
-                    value.get(),
+                    value,
                     format!("expected `{key}` only once"),
                     &line.reader.place.clone(),
                 ),
-                Some(slot) => *slot = Some(value.get()),
+                Some(slot) => *slot = Some(value),
                 None if line.reader.extra_columns == ExtraColumns::Fail => {
                     unknown.push(key);
                     let known = self.nodes.iter().map(|node| &*node.property.name);
                     let hint =
                         nearest(key, known).map_or("expected no such key".to_owned(), |name| format!("did you mean `{name}`?"));
-                    line.refuse(Code::UnknownKey, &place, value.get(), hint, &line.reader.place.clone());
+                    line.refuse(Code::UnknownKey, &place, value, hint, &line.reader.place.clone());
                 }
                 None => {}
             }
@@ -174,7 +174,7 @@ impl<'a> Node<'a> {
         }
         let result = match &mut self.shape {
             Shape::Leaf(leaf) => push_leaf(leaf.as_mut(), &self.property.data_type, kind, raw),
-            Shape::Object { fields, valid } => match serde_json::from_str::<Entries<'_>>(raw) {
+            Shape::Object { fields, valid } => match object::entries(raw) {
                 Ok(entries) => {
                     valid.push(true);
                     fields.push(raw, &entries, path, line);

@@ -7,9 +7,14 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::plain;
+
+/// Keys of an object: enough for most without growing.
+pub(super) const ENTRIES: usize = 24;
+
 /// The keys and raw values of an object in order; the same key twice is kept twice.
 #[derive(Debug)]
-pub(super) struct Entries<'a>(pub(super) Vec<(Key<'a>, &'a RawValue)>);
+pub(super) struct Entries<'a>(pub(super) Vec<(Key<'a>, &'a str)>);
 
 /// A key with its escapes resolved.
 #[derive(Debug, Deserialize)]
@@ -31,13 +36,20 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        // Enough for most objects without growing.
-        let mut entries = Vec::with_capacity(24);
+        let mut entries = Vec::with_capacity(ENTRIES);
         while let Some(key) = map.next_key()? {
-            entries.push((key, map.next_value()?));
+            entries.push((key, map.next_value::<&RawValue>()?.get()));
         }
         Ok(Entries(entries))
     }
+}
+
+/// The keys and raw values of an object.
+///
+/// # Errors
+/// What the parser says of a text that is not an object.
+pub(super) fn entries(text: &str) -> serde_json::Result<Entries<'_>> {
+    plain::entries(text).map_or_else(|| serde_json::from_str(text), Ok)
 }
 
 /// What a raw value is, by its first byte.
