@@ -32,7 +32,7 @@ pub fn to_polars(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<DataFram
 /// # Errors
 /// `Internal` when a column has a type Arrow does not know.
 pub fn from_polars(frame: DataFrame) -> Result<Vec<RecordBatch>> {
-    if frame.height() > 0 && columns::is_plain(&frame) { columns::plain_batches(frame) } else { through_ipc(frame) }
+    if frame.height() > 0 && columns::is_plain(frame.schema()) { columns::plain_batches(frame) } else { through_ipc(frame) }
 }
 
 /// The way for any type.

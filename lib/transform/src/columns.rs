@@ -11,7 +11,9 @@ use arrow_array::types::{
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch};
 use arrow_buffer::{ArrowNativeType, BooleanBufferBuilder, NullBuffer};
 use arrow_schema::{Field, Schema};
-use polars::prelude::{BooleanChunked, ChunkedArray, DataFrame, DataType, PolarsNumericType, Series, StringChunked, TimeUnit};
+use polars::prelude::{
+    BooleanChunked, ChunkedArray, DataFrame, DataType, PolarsNumericType, Schema as PolarsSchema, Series, StringChunked, TimeUnit,
+};
 use rayon::prelude::*;
 use windrow_core::{Error, ErrorKind, Result};
 
@@ -22,8 +24,8 @@ const PIECE_ROWS: usize = 1 << 17;
 const MOST_TEXT_BYTES: usize = if cfg!(test) { 1 << 20 } else { i32::MAX as usize };
 
 /// Tells whether every column is plain.
-pub(crate) fn is_plain(frame: &DataFrame) -> bool {
-    frame.width() > 0 && frame.dtypes().iter().all(is_plain_type)
+pub(crate) fn is_plain(schema: &PolarsSchema) -> bool {
+    !schema.is_empty() && schema.iter_values().all(is_plain_type)
 }
 
 /// The rows of a frame of plain columns in order. The memory of a piece is free when it was copied.
@@ -42,7 +44,10 @@ fn is_plain_type(data_type: &DataType) -> bool {
 }
 
 /// A piece in as many batches as its texts need.
-fn copied(frame: &DataFrame) -> Result<Vec<RecordBatch>> {
+///
+/// # Errors
+/// `Misconfigured` for a text of more than 2 GiB.
+pub(crate) fn copied(frame: &DataFrame) -> Result<Vec<RecordBatch>> {
     match whole(frame) {
         Some(batch) => Ok(vec![batch]),
         None if frame.height() < 2 => Err(Error::new(ErrorKind::Misconfigured, "a text of the result is longer than 2 GiB")),
@@ -261,7 +266,7 @@ mod tests {
     fn what_is_not_plain_goes_another_way() {
         let list = Series::new("list".into(), [Series::new("".into(), [1_i64, 2])]);
         let frame = DataFrame::new_infer_height(vec![list.into()]).unwrap();
-        assert!(!is_plain(&frame) && !is_plain(&DataFrame::empty()));
+        assert!(!is_plain(frame.schema()) && !is_plain(DataFrame::empty().schema()));
         assert_eq!(bridge::from_polars(frame).unwrap()[0].num_rows(), 1);
     }
 }

@@ -15,6 +15,7 @@ pub mod check;
 mod check_sql;
 mod columns;
 mod decimal;
+mod delivery;
 pub mod derive;
 mod failure;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod metric;
 pub mod params;
 mod parse;
 pub mod run;
+mod sorted;
 pub mod text;
 pub mod transform;
 

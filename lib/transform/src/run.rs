@@ -2,17 +2,20 @@
 
 use std::sync::atomic::Ordering;
 
-use arrow_array::{Array, Decimal128Array, RecordBatch};
+use arrow_array::RecordBatch;
 use polars::prelude::{DataFrame, LazyFrame, PolarsResult};
-use rayon::prelude::*;
-use windrow_core::{Error, ErrorKind, Result};
+use polars_plan::plans::IRPlan;
+use windrow_core::{Error, Result};
 
 use crate::bridge;
+use crate::columns;
 use crate::decimal::HasLarge;
+use crate::delivery::{Delivery, within_digits};
 use crate::failure::guarded;
 use crate::guard::{Sums, guard, has_total};
 use crate::input::Inputs;
 use crate::params::Params;
+use crate::sorted::{Proofs, use_order};
 use crate::transform::Transform;
 
 /// Computes a transform's result.
@@ -24,10 +27,7 @@ use crate::transform::Transform;
 /// `OutOfMemory`; `Transient` for input files that cannot be read.
 pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Result<Vec<RecordBatch>> {
     let named = |error: Error| error.with("transform", transform.name());
-    let frame = collect(transform.plan(inputs, params)?).map_err(named)?;
-    let batches = bridge::from_polars(frame).map_err(named)?;
-    let overflow = batches.par_iter().find_map_first(|batch| digits_fit(batch).err());
-    overflow.map_or(Ok(batches), |error| Err(named(error)))
+    batches(transform.plan(inputs, params)?).map_err(named)
 }
 
 /// Runs a plan on the streaming engine, with overflow guards.
@@ -35,41 +35,66 @@ pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Resul
 /// # Errors
 /// As [`run`].
 pub fn collect(plan: LazyFrame) -> Result<DataFrame> {
-    let has_large = HasLarge::default();
-    let frame = guarded(|| collect_with(plan.clone(), &Sums::Watched(has_large.clone())))?;
-    if has_large.load(Ordering::Relaxed) {
-        return guarded(|| collect_with(plan, &Sums::Doubled));
+    exactly(|sums| guarded(|| Query::new(plan.clone(), sums)?.frame()))
+}
+
+fn batches(plan: LazyFrame) -> Result<Vec<RecordBatch>> {
+    let schema = guarded(|| plan.clone().collect_schema())?;
+    if !columns::is_plain(&schema) {
+        return bridge::from_polars(collect(plan)?).and_then(within_digits);
     }
-    Ok(frame)
-}
-
-fn collect_with(plan: LazyFrame, sums: &Sums) -> PolarsResult<DataFrame> {
-    // polars prunes an aggregate nobody reads to the rows it aggregates, and one row becomes many.
-    let is_pruned_rightly = !has_total(&plan.clone().to_alp()?);
-    let mut ir = plan.with_streaming(true).with_projection_pushdown(is_pruned_rightly).to_alp_optimized()?;
-    guard(&mut ir, sums)?;
-    ir.ensure_root_node_is_sink();
-    let result = polars_stream::run_query(ir.lp_top, &mut ir.lp_arena, &mut ir.expr_arena)?;
-    // A plan with one sink has one result; polars does not export the type to match on.
-    Ok(result.unwrap_single())
-}
-
-/// polars counts in 128 bits, which hold a little more than the 38 digits a decimal may have.
-fn digits_fit(batch: &RecordBatch) -> Result<()> {
-    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let Some(decimals) = column.as_any().downcast_ref::<Decimal128Array>() else { continue };
-        decimals.validate_decimal_precision(decimals.precision()).map_err(|error| {
-            let message = "a decimal has more digits than its type holds";
-            Error::new(ErrorKind::Misconfigured, message).with("column", field.name()).caused_by(error)
+    let batches = exactly(|sums| {
+        let delivery = Delivery::default();
+        let ((numbers, proofs), delivery) = guarded(|| {
+            let mut query = Query::new(plan.clone(), sums)?;
+            delivery.end(&mut query.plan);
+            Ok((query.frame()?, delivery))
         })?;
+        Ok((delivery.batches(&numbers)?, proofs))
+    })?;
+    if batches.is_empty() { bridge::from_polars(DataFrame::empty_with_schema(&schema)) } else { Ok(batches) }
+}
+
+/// Runs once, and once more with doubled sums where a number is so large that a sum could leave its type.
+fn exactly<T>(run: impl Fn(&Sums) -> Result<(T, Proofs)>) -> Result<T> {
+    let has_large = HasLarge::default();
+    let (mut result, mut proofs) = run(&Sums::Watched(has_large.clone()))?;
+    if has_large.load(Ordering::Relaxed) {
+        (result, proofs) = run(&Sums::Doubled)?;
     }
-    Ok(())
+    proofs.check().map(|()| result)
+}
+
+/// A plan that is ready to run.
+struct Query {
+    plan: IRPlan,
+    proofs: Proofs,
+}
+
+impl Query {
+    fn new(plan: LazyFrame, sums: &Sums) -> PolarsResult<Query> {
+        // polars prunes an aggregate nobody reads to the rows it aggregates, and one row becomes many.
+        let is_pruned_rightly = !has_total(&plan.clone().to_alp()?);
+        let mut plan = plan.with_streaming(true).with_projection_pushdown(is_pruned_rightly).to_alp_optimized()?;
+        guard(&mut plan, sums)?;
+        let proofs = use_order(&mut plan)?;
+        Ok(Query { plan, proofs })
+    }
+
+    fn frame(self) -> PolarsResult<(DataFrame, Proofs)> {
+        let Query { mut plan, proofs } = self;
+        plan.ensure_root_node_is_sink();
+        let result = polars_stream::run_query(plan.lp_top, &mut plan.lp_arena, &mut plan.expr_arena)?;
+        // A plan with one sink has one result; polars does not export the type to match on.
+        Ok((result.unwrap_single(), proofs))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::{Date32Array, Int64Array};
+    use arrow_array::{Array, Date32Array, Int64Array};
     use std::sync::Arc;
+    use windrow_core::ErrorKind;
 
     use super::*;
     use crate::fixture::{batch, decimals, inputs, keep_only, one_decimal, params, query, schema, texts, write_parquet};
