@@ -44,6 +44,7 @@ mod discovery;
 mod documents;
 mod download;
 mod durable;
+mod flushing;
 mod foreign;
 mod gc;
 mod history;

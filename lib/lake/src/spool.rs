@@ -1,7 +1,7 @@
 //! A data file on its way: it is written while it is encoded, and is there under its name when it is complete.
 //!
 //! On a folder it is a file in `store/tmp/` that is linked to its name once it is flushed, so its bytes are written once
-//! and never held in memory. For other stores it is held in memory until it is complete; on S3 it goes up meanwhile.
+//! and never held in memory, and it is flushed piece by piece while it is written. For other stores it is held in memory until it is complete; on S3 it goes up meanwhile.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,6 +15,7 @@ use windrow_core::ledger::FileEntry;
 use windrow_core::{Error, Result};
 
 use crate::classify::io_error;
+use crate::flushing::Flushing;
 use crate::ledger::Claimed;
 use crate::local::{LocalRoot, link_error};
 use crate::put_once::PutOnce;
@@ -24,6 +25,9 @@ use crate::upload::Uploading;
 
 /// How many bytes are handed to the disk at once.
 const BUFFER_BYTES: usize = 1 << 18;
+
+/// After how many bytes they are flushed while more are written: a smaller file is flushed at its end.
+const FLUSHED_BYTES: usize = 1 << 23;
 
 /// A data file that is being written.
 #[derive(Debug)]
@@ -47,6 +51,9 @@ struct Temp {
     file: File,
     path: PathBuf,
     root: LocalRoot,
+    /// How many bytes were written since the last flush was asked for.
+    unflushed: usize,
+    flushing: Option<Flushing>,
 }
 
 impl Drop for Temp {
@@ -92,9 +99,9 @@ impl Write for Spool {
                 }
             }
             Body::Disk(temp) if self.buffer.len() + bytes.len() > BUFFER_BYTES => {
-                temp.file.write_all(&self.buffer)?;
+                temp.write(&self.buffer)?;
                 self.buffer.clear();
-                temp.file.write_all(bytes)?;
+                temp.write(bytes)?;
             }
             Body::Disk(_) => self.buffer.extend_from_slice(bytes),
         }
@@ -117,7 +124,7 @@ impl Spool {
         let body = match body {
             Body::Memory(memory) => Sealed::Memory(memory.into()),
             Body::Disk(mut temp) => {
-                let written = temp.file.write_all(&buffer);
+                let written = temp.write(&buffer);
                 written.map_err(|error| io_error("cannot write", &temp.path.display().to_string(), error))?;
                 Sealed::Disk(temp)
             }
@@ -157,7 +164,7 @@ impl LakeTable {
             None => Body::Memory(Vec::with_capacity(expected_bytes + expected_bytes / 16)),
             Some(root) => {
                 let (file, path) = root.temp().map_err(|error| io_error("cannot create a file in", "store/tmp", error))?;
-                Body::Disk(Temp { file, path, root: root.clone() })
+                Body::Disk(Temp { file, path, root: root.clone(), unflushed: 0, flushing: None })
             }
         };
         let buffer = Vec::with_capacity(if matches!(body, Body::Disk(_)) { BUFFER_BYTES } else { 0 });
@@ -221,9 +228,21 @@ impl LakeTable {
 }
 
 impl Temp {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.unflushed += bytes.len();
+        if self.unflushed >= FLUSHED_BYTES {
+            self.unflushed = 0;
+            self.flushing = self.flushing.take().or_else(|| Flushing::begin(&self.file));
+            self.flushing.iter().for_each(Flushing::ask);
+        }
+        Ok(())
+    }
+
     /// Flushes the file and gives it a name; the bytes of the file that has the name already, when they are others.
-    fn link(self, key: &str, sha256: &str) -> Result<Option<Bytes>> {
+    fn link(mut self, key: &str, sha256: &str) -> Result<Option<Bytes>> {
         let failed = |error| io_error("cannot write", key, error);
+        self.flushing.take().map_or(Ok(()), Flushing::end).map_err(failed)?;
         self.file.sync_all().map_err(failed)?;
         let target = self.root.file(key);
         if let Some(folder) = target.parent() {
@@ -238,5 +257,53 @@ impl Temp {
             }
             Err(error) => Err(failed(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool(root: &LocalRoot, file: File, path: PathBuf) -> Spool {
+        let temp = Temp { file, path, root: root.clone(), unflushed: 0, flushing: None };
+        Spool { body: Body::Disk(temp), hash: Sha256Hex::default(), size: 0, buffer: Vec::new(), uploading: None }
+    }
+
+    fn is_flushing(spool: &Spool) -> bool {
+        matches!(&spool.body, Body::Disk(temp) if temp.flushing.is_some())
+    }
+
+    fn link(spooled: Spooled) -> Result<Option<Bytes>> {
+        let Sealed::Disk(temp) = spooled.body else { panic!("a file on disk") };
+        temp.link("store/x", &spooled.sha256)
+    }
+
+    #[test]
+    fn a_large_file_is_flushed_while_it_is_written_and_whole_when_it_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = LocalRoot::new(folder.path().to_owned());
+        let (file, path) = root.temp().unwrap();
+        let mut spool = spool(&root, file, path);
+        let bytes: Vec<u8> = (0..FLUSHED_BYTES * 2 + 5).map(|at| (at % 251) as u8).collect();
+        for (number, piece) in bytes.chunks(BUFFER_BYTES + 3).enumerate() {
+            spool.write_all(piece).unwrap();
+            let is_large = (number + 1) * (BUFFER_BYTES + 3) >= FLUSHED_BYTES;
+            assert!(is_flushing(&spool) || !is_large, "piece {number}");
+        }
+        assert_eq!(link(spool.seal().unwrap()).unwrap(), None);
+        assert_eq!(fs::read(folder.path().join("store/x")).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_flush_that_fails_while_a_file_is_written_leaves_it_without_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = LocalRoot::new(folder.path().to_owned());
+        let (file, path) = root.temp().unwrap();
+        // A device that cannot be flushed stands for a disk that failed meanwhile; the last flush is one of a sound file.
+        let flushing = Flushing::begin(&File::open("/dev/null").unwrap()).unwrap();
+        flushing.ask();
+        let temp = Temp { file, path, root: root.clone(), unflushed: 0, flushing: Some(flushing) };
+        assert!(temp.link("store/x", "").unwrap_err().to_string().contains("cannot write"));
+        assert!(!folder.path().join("store/x").exists());
     }
 }
