@@ -1,7 +1,8 @@
 //! A data file on its way: it is written while it is encoded, and is there under its name when it is complete.
 //!
 //! On a folder it is a file in `store/tmp/` that is linked to its name once it is flushed, so its bytes are written once
-//! and never held in memory, and it is flushed piece by piece while it is written. For other stores it is held in memory until it is complete; on S3 it goes up meanwhile.
+//! and never held in memory, and it is flushed piece by piece while it is written. For other stores it is held in memory
+//! until it is complete; on S3 it goes up meanwhile.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::{Array, Decimal128Array, RecordBatch};
 use arrow_select::concat::concat_batches;
 use polars::prelude::{DataFrame, DataType, Field, IntoColumn, NamedFrom, PlSmallStr, PolarsResult, Schema, Series};
-use polars_plan::plans::{FunctionIR, IR, IRPlan};
+use polars_plan::plans::IRPlan;
 use windrow_core::{Error, ErrorKind, Result};
 
 use crate::columns;
+use crate::step::add_step;
 
 /// The column of the numbers.
 const NUMBER: &str = "number";
@@ -35,16 +36,8 @@ impl Delivery {
     /// Puts itself at the end of a plan, which yields numbers of batches from now on. Its columns must be plain ones.
     pub(crate) fn end(&self, plan: &mut IRPlan) {
         let taking = self.clone();
-        let schema: Arc<Schema> = Arc::new(std::iter::once(Field::new(NUMBER.into(), DataType::UInt64)).collect());
-        let function = FunctionIR::Opaque {
-            function: Arc::new(move |frame: DataFrame| taking.take(&frame)),
-            schema: Some(Arc::new(move |_: &Schema| Ok(schema.clone()))),
-            predicate_pd: false,
-            projection_pd: false,
-            streamable: true,
-            fmt_str: "deliver".into(),
-        };
-        plan.lp_top = plan.lp_arena.add(IR::MapFunction { input: plan.lp_top, function });
+        let schema: Schema = std::iter::once(Field::new(NUMBER.into(), DataType::UInt64)).collect();
+        plan.lp_top = add_step(plan, ("deliver", plan.lp_top), Some(schema), move |frame| taking.take(&frame));
     }
 
     fn take(&self, frame: &DataFrame) -> PolarsResult<DataFrame> {

@@ -30,6 +30,7 @@ pub mod params;
 mod parse;
 pub mod run;
 mod sorted;
+mod step;
 pub mod text;
 pub mod transform;
 

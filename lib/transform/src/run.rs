@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use arrow_array::RecordBatch;
-use polars::prelude::{DataFrame, LazyFrame, PolarsResult};
+use polars::prelude::{DataFrame, LazyFrame, PolarsResult, SchemaRef};
 use polars_plan::plans::IRPlan;
 use windrow_core::{Error, Result};
 
@@ -39,29 +39,32 @@ pub fn collect(plan: LazyFrame) -> Result<DataFrame> {
 }
 
 fn batches(plan: LazyFrame) -> Result<Vec<RecordBatch>> {
-    let schema = guarded(|| plan.clone().collect_schema())?;
-    if !columns::is_plain(&schema) {
-        return bridge::from_polars(collect(plan)?).and_then(within_digits);
-    }
-    let batches = exactly(|sums| {
+    exactly(|sums| {
+        let mut query = guarded(|| Query::new(plan.clone(), sums))?;
+        let schema = query.schema();
+        if !columns::is_plain(&schema) {
+            let (frame, proofs) = guarded(|| query.frame())?;
+            return Ok((bridge::from_polars(frame).and_then(within_digits)?, proofs));
+        }
         let delivery = Delivery::default();
-        let ((numbers, proofs), delivery) = guarded(|| {
-            let mut query = Query::new(plan.clone(), sums)?;
-            delivery.end(&mut query.plan);
-            Ok((query.frame()?, delivery))
-        })?;
-        Ok((delivery.batches(&numbers)?, proofs))
-    })?;
-    if batches.is_empty() { bridge::from_polars(DataFrame::empty_with_schema(&schema)) } else { Ok(batches) }
+        delivery.end(&mut query.plan);
+        let (numbers, proofs) = guarded(|| query.frame())?;
+        let batches = delivery.batches(&numbers)?;
+        let empty = || bridge::from_polars(DataFrame::empty_with_schema(&schema));
+        Ok((if batches.is_empty() { empty()? } else { batches }, proofs))
+    })
 }
 
 /// Runs once, and once more with doubled sums where a number is so large that a sum could leave its type.
 fn exactly<T>(run: impl Fn(&Sums) -> Result<(T, Proofs)>) -> Result<T> {
     let has_large = HasLarge::default();
-    let (mut result, mut proofs) = run(&Sums::Watched(has_large.clone()))?;
-    if has_large.load(Ordering::Relaxed) {
-        (result, proofs) = run(&Sums::Doubled)?;
+    let (result, proofs) = run(&Sums::Watched(has_large.clone()))?;
+    proofs.check()?;
+    if !has_large.load(Ordering::Relaxed) {
+        return Ok(result);
     }
+    drop(result);
+    let (result, proofs) = run(&Sums::Doubled)?;
     proofs.check().map(|()| result)
 }
 
@@ -79,6 +82,10 @@ impl Query {
         guard(&mut plan, sums)?;
         let proofs = use_order(&mut plan)?;
         Ok(Query { plan, proofs })
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.plan.lp_arena.get(self.plan.lp_top).schema(&self.plan.lp_arena).into_owned()
     }
 
     fn frame(self) -> PolarsResult<(DataFrame, Proofs)> {

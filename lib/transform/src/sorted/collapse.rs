@@ -70,7 +70,7 @@ pub(super) fn part_name(index: usize) -> PlSmallStr {
 /// When a column is not there or of a type that is not folded.
 pub(super) fn collapse(frame: &DataFrame, key: &str, parts: &[Part]) -> PolarsResult<DataFrame> {
     let ends = run_ends(frame.column(key)?.as_materialized_series())?;
-    let mut columns: Vec<Column> = vec![firsts(frame.column(key)?, &ends)?];
+    let mut columns: Vec<Column> = vec![key_of_each(frame.column(key)?, &ends)?];
     for (index, part) in parts.iter().enumerate() {
         let name = part_name(index);
         columns.push(match part.input {
@@ -104,7 +104,7 @@ fn ends_of<T: PolarsNumericType>(key: &ChunkedArray<T>) -> Vec<IdxSize> {
     ends
 }
 
-fn firsts(key: &Column, ends: &[IdxSize]) -> PolarsResult<Column> {
+fn key_of_each(key: &Column, ends: &[IdxSize]) -> PolarsResult<Column> {
     let last: Vec<IdxSize> = ends.iter().map(|end| end - 1).collect();
     let series = Series::new(PlSmallStr::EMPTY, last);
     key.take(series.idx()?)

@@ -6,15 +6,16 @@
 //!
 //! A key whose rows lie in two batches has two rows after that, which the engine adds up.
 
-use polars::polars_utils::arena::{Arena, Node};
-use polars::prelude::{DataFrame, DataType, Field, IDX_DTYPE, PlSmallStr, PolarsResult, Schema};
-use polars_plan::plans::expr_ir::{ExprIR, OutputName};
-use polars_plan::plans::{
-    AExpr, ArenaExprIter, FunctionIR, HintIR, IR, IRAggExpr, IRPlan, IRPlanSorted, Sorted, ToFieldContext, is_elementwise_rec,
-};
 use std::sync::Arc;
 
+use polars::polars_utils::arena::{Arena, Node};
+use polars::prelude::{DataType, Field, IDX_DTYPE, PlSmallStr, PolarsResult, Schema};
+use polars_plan::plans::expr_ir::{ExprIR, OutputName};
+use polars_plan::plans::{AExpr, ArenaExprIter, IR, IRAggExpr, IRPlan, IRPlanSorted, ToFieldContext, is_elementwise_rec};
+
 use super::collapse::{self, Fold, Part};
+use super::in_order;
+use crate::step::add_step;
 
 /// Rewrites a grouping whose rows are in the order of its key; leaves every other node as it is.
 ///
@@ -23,19 +24,17 @@ use super::collapse::{self, Fold, Part};
 pub(super) fn by_runs(plan: &mut IRPlan, node: Node) -> PolarsResult<()> {
     let Some((input, key)) = sorted_key(plan, node) else { return Ok(()) };
     let schema = plan.lp_arena.get(input).schema(&plan.lp_arena).into_owned();
-    let IR::GroupBy { aggs, .. } = plan.lp_arena.get(node) else { return Ok(()) };
+    // The result comes in the order of the key, and says so.
+    let IR::GroupBy { aggs, maintain_order, .. } = plan.lp_arena.get_mut(node) else { return Ok(()) };
+    *maintain_order = true;
     let mut splitting = Splitting { schema: &schema, arena: &mut plan.expr_arena, inputs: Vec::new(), parts: Vec::new() };
     let split: Option<Vec<Node>> = aggs.iter().map(|whole| splitting.split(whole.node())).collect();
+    let Some(split) = split else { return Ok(()) };
+    aggs.iter_mut().zip(split).for_each(|(whole, split)| whole.set_node(split));
     let Splitting { inputs, parts, .. } = splitting;
-    let collapsed = match &split {
-        Some(_) => Some(collapsed(plan, input, &key, (&inputs, parts))?),
-        None => None,
-    };
-    let IR::GroupBy { input, aggs, maintain_order, .. } = plan.lp_arena.get_mut(node) else { return Ok(()) };
-    *maintain_order = true;
-    if let (Some(split), Some(collapsed)) = (split, collapsed) {
+    let collapsed = collapsed(plan, (input, &schema), key, (&inputs, parts))?;
+    if let IR::GroupBy { input, .. } = plan.lp_arena.get_mut(node) {
         *input = collapsed;
-        aggs.iter_mut().zip(split).for_each(|(whole, split)| whole.set_node(split));
     }
     Ok(())
 }
@@ -69,10 +68,10 @@ impl Splitting<'_> {
         match &expression {
             AExpr::Literal(_) => return Some(node),
             AExpr::Len => return self.sum_of(Fold::Rows, None),
-            AExpr::Agg(IRAggExpr::Count { input, include_nulls }) if is_elementwise_rec(*input, self.arena) => {
-                let fold = if *include_nulls { Fold::Rows } else { Fold::Values };
-                return self.sum_of(fold, (fold == Fold::Values).then_some(*input));
+            AExpr::Agg(IRAggExpr::Count { input, include_nulls: true }) if self.is_of_each_row(*input) => {
+                return self.sum_of(Fold::Rows, None);
             }
+            AExpr::Agg(IRAggExpr::Count { input, include_nulls: false }) => return self.sum_of(Fold::Values, Some(*input)),
             AExpr::Agg(IRAggExpr::Sum(input)) => return self.sum_of(Fold::Sum, Some(*input)),
             AExpr::Agg(IRAggExpr::Min { input, propagate_nans }) => {
                 let (column, propagate_nans) = (self.part(Fold::Least, Some(*input))?, *propagate_nans);
@@ -111,12 +110,15 @@ impl Splitting<'_> {
         Some(self.arena.add(AExpr::Column(collapse::part_name(index))))
     }
 
+    /// Tells whether an expression has a value for each row: one of literals alone has a single one.
+    fn is_of_each_row(&self, node: Node) -> bool {
+        self.arena.iter(node).any(|(_, leaf)| matches!(leaf, AExpr::Column(_))) && is_elementwise_rec(node, self.arena)
+    }
+
     /// The number of what is computed of each row.
     fn input(&mut self, fold: Fold, node: Node) -> Option<usize> {
         let data_type = self.arena.get(node).to_dtype(&ToFieldContext::new(self.arena, self.schema)).ok()?;
-        let mut leaves = self.arena.iter(node);
-        let has_column = leaves.any(|(_, leaf)| matches!(leaf, AExpr::Column(_)));
-        if !has_column || !is_elementwise_rec(node, self.arena) || !fold.takes(&data_type) {
+        if !self.is_of_each_row(node) || !fold.takes(&data_type) {
             return None;
         }
         let arena = &*self.arena;
@@ -129,32 +131,27 @@ impl Splitting<'_> {
 }
 
 /// The nodes between the rows and the grouping.
-fn collapsed(plan: &mut IRPlan, input: Node, key: &PlSmallStr, (inputs, parts): (&[Node], Vec<Part>)) -> PolarsResult<Node> {
-    let schema = plan.lp_arena.get(input).schema(&plan.lp_arena).into_owned();
+fn collapsed(
+    plan: &mut IRPlan,
+    (input, schema): (Node, &Schema),
+    key: PlSmallStr,
+    (inputs, parts): (&[Node], Vec<Part>),
+) -> PolarsResult<Node> {
     let key_node = plan.expr_arena.add(AExpr::Column(key.clone()));
     let mut selected = vec![ExprIR::new(key_node, OutputName::ColumnLhs(key.clone()))];
     selected.extend((0..).zip(inputs).map(|(index, node)| ExprIR::new(*node, OutputName::Alias(collapse::input_name(index)))));
     let fields = selected.iter().map(|expression| -> PolarsResult<Field> {
-        let data_type = plan.expr_arena.get(expression.node()).to_dtype(&ToFieldContext::new(&plan.expr_arena, &schema))?;
+        let data_type = plan.expr_arena.get(expression.node()).to_dtype(&ToFieldContext::new(&plan.expr_arena, schema))?;
         Ok(Field::new(expression.output_name().clone(), data_type))
     });
     let rows: Schema = fields.collect::<PolarsResult<Vec<_>>>()?.into_iter().collect();
-    let runs = Arc::new(runs_schema(&rows, &parts));
+    let runs = runs_schema(&rows, &parts);
     let select = IR::Select { input, expr: selected, schema: Arc::new(rows), options: Default::default() };
     let select = plan.lp_arena.add(select);
     let name = key.clone();
-    let collapse = FunctionIR::Opaque {
-        function: Arc::new(move |frame: DataFrame| collapse::collapse(&frame, &name, &parts)),
-        schema: Some(Arc::new(move |_: &Schema| Ok(runs.clone()))),
-        predicate_pd: false,
-        projection_pd: false,
-        streamable: true,
-        fmt_str: "key runs".into(),
-    };
-    let collapse = plan.lp_arena.add(IR::MapFunction { input: select, function: collapse });
-    let ascending = Sorted { column: key.clone(), descending: Some(false), nulls_last: Some(false) };
-    let hint = FunctionIR::Hint(HintIR::Sorted(Arc::new([ascending])));
-    Ok(plan.lp_arena.add(IR::MapFunction { input: collapse, function: hint }))
+    let collapse = move |frame| collapse::collapse(&frame, &name, &parts);
+    let collapsed = add_step(plan, ("key runs", select), Some(runs), collapse);
+    Ok(plan.lp_arena.add(in_order(collapsed, key)))
 }
 
 /// The key first, then a column for each part.

@@ -20,10 +20,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use polars::polars_utils::arena::Node;
-use polars::prelude::{DataFrame, DataType, PolarsResult, Schema};
+use polars::prelude::{DataType, PlSmallStr, PolarsResult, Schema};
 use polars_plan::dsl::ScanSources;
 use polars_plan::plans::{FunctionIR, HintIR, IR, IRPlan, Sorted};
 
+use crate::step::add_step;
 use proof::Proof;
 pub(crate) use proof::Proofs;
 
@@ -66,9 +67,8 @@ fn sorted_scan(node: &IR) -> Option<(String, Vec<PathBuf>)> {
     let IR::Scan { sources: ScanSources::Paths(paths), file_info, output_schema, .. } = node else { return None };
     let files: Vec<PathBuf> = paths.iter().map(|path| PathBuf::from(path.as_str())).collect();
     let read: &Schema = output_schema.as_deref().unwrap_or(&file_info.schema);
-    let is_told = |column: &str| read.get(column).is_some_and(is_followed);
     let column = footer::sorted_by(&files)?;
-    is_told(&column).then_some((column, files))
+    read.get(&column).is_some_and(is_followed).then_some((column, files))
 }
 
 /// The types whose order is followed: integers, and what is stored as one.
@@ -83,17 +83,13 @@ fn hint(plan: &mut IRPlan, scan: Node, column: &str, files: Vec<PathBuf>) -> Arc
     let moved = plan.lp_arena.get(scan).clone();
     let moved = plan.lp_arena.add(moved);
     let looking = proof.clone();
-    let look = FunctionIR::Opaque {
-        function: Arc::new(move |frame: DataFrame| looking.look(frame)),
-        schema: None,
-        predicate_pd: false,
-        projection_pd: false,
-        streamable: true,
-        fmt_str: "file order".into(),
-    };
-    let looked_at = plan.lp_arena.add(IR::MapFunction { input: moved, function: look });
-    let ascending = Sorted { column: column.into(), descending: Some(false), nulls_last: Some(false) };
-    let hint = FunctionIR::Hint(HintIR::Sorted(Arc::new([ascending])));
-    plan.lp_arena.replace(scan, IR::MapFunction { input: looked_at, function: hint });
+    let looked_at = add_step(plan, ("file order", moved), None, move |frame| looking.look(frame));
+    plan.lp_arena.replace(scan, in_order(looked_at, column.into()));
     proof
+}
+
+/// Tells polars that rows are in ascending order of a column without nulls.
+fn in_order(input: Node, column: PlSmallStr) -> IR {
+    let ascending = Sorted { column, descending: Some(false), nulls_last: Some(false) };
+    IR::MapFunction { input, function: FunctionIR::Hint(HintIR::Sorted(Arc::new([ascending]))) }
 }

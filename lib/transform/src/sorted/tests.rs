@@ -98,6 +98,7 @@ const QUERIES: &[&str] = &[
     "SELECT k, n, count(*) AS a FROM t GROUP BY k, n",
     "SELECT n, sum(d) AS a FROM t GROUP BY n",
     "SELECT k + 1 AS k, count(*) AS a FROM t GROUP BY k + 1",
+    "SELECT k, count(1) AS a, sum(CAST(2 AS BIGINT)) AS b, max(3) AS c FROM t GROUP BY k",
     "SELECT DISTINCT k FROM t",
     "SELECT k, n FROM t ORDER BY k, n, t",
     "SELECT k, row_number() OVER (PARTITION BY k ORDER BY n, t) AS a, sum(d) OVER (PARTITION BY k) AS b FROM t",
