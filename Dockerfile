@@ -3,7 +3,7 @@
 #   docker build -t windrow .                                                   every binary, `windrow` is the entry point
 #   docker build -t orders --build-arg BIN=orders_raw_to_clean .                one job and nothing else
 #   docker build -t windrow --build-arg WINDROW_GIT=$(git rev-parse --short=12 HEAD) .   the commit, which stands in every claim
-# BUILDER needs Rust 1.95 or later and a C compiler. BASE needs glibc as old as the builder's or newer, and libgcc; it needs no
+# BUILDER needs Rust 1.95 or later, a C compiler and make. BASE needs glibc as old as the builder's or newer, and libgcc; it needs no
 # shell and no package. Both can be images of your own registry.
 ARG BUILDER=rust:1.95-bookworm
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
@@ -11,6 +11,7 @@ ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 FROM ${BUILDER} AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY lib lib
 COPY jobs jobs
 COPY tests/it tests/it

@@ -3,7 +3,7 @@
 # What runs whole commands takes the dev binary, which spares a second build of all dependencies and checks arithmetic.
 # --long runs 100,000 schedules of the simulation, storms of 5,000 kills on local disk and 500 on the S3 server (hours), and
 # those commands with the release binary.
-# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C and a C++ compiler, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
+# Needs: a Rust toolchain (rustup) with rustfmt and clippy, a C and a C++ compiler, make, Python 3.9+ with venv, a Python 3.9 exactly, objdump,
 # Node.js with npm, terraform 1.7+ with the AWS provider in a folder (tests/terraform.sh says where); for the containers and
 # the emulator root and Debian 12.
 set -euo pipefail
@@ -33,6 +33,7 @@ free_gib=$(($(df --output=avail -k "${CARGO_TARGET_DIR:-target}" | tail -n 1) / 
 
 need cargo 'install Rust with rustup'
 need cc 'install a C compiler'
+need make 'install make'
 need c++ 'install a C++ compiler, for the fuzzer'
 need python3 'install Python 3.9 or later'
 need objdump 'install binutils'

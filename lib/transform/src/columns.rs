@@ -1,5 +1,6 @@
 //! Plain columns of a frame as Arrow arrays: numbers, dates, timestamps, decimals, texts and booleans, piece by piece on
-//! all threads. Whatever else a frame holds goes through IPC (`bridge`).
+//! all threads. Numbers in one chunk stay where they are, and the array keeps them there; everything else is copied. Whatever else a
+//! frame holds goes through IPC (`bridge`).
 
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use arrow_array::types::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch};
-use arrow_buffer::{ArrowNativeType, BooleanBufferBuilder, NullBuffer};
+use arrow_buffer::{ArrowNativeType, BooleanBufferBuilder, NullBuffer, ScalarBuffer};
 use arrow_schema::{Field, Schema};
+use bytes::Bytes;
 use polars::prelude::{
     BooleanChunked, ChunkedArray, DataFrame, DataType, PolarsNumericType, Schema as PolarsSchema, Series, StringChunked, TimeUnit,
 };
@@ -28,13 +30,13 @@ pub(crate) fn is_plain(schema: &PolarsSchema) -> bool {
     !schema.is_empty() && schema.iter_values().all(is_plain_type)
 }
 
-/// The rows of a frame of plain columns in order. The memory of a piece is free when it was copied.
+/// The rows of a frame of plain columns in order.
 pub(crate) fn plain_batches(frame: DataFrame) -> Result<Vec<RecordBatch>> {
     let starts = (0..frame.height()).step_by(PIECE_ROWS);
     let pieces: Vec<DataFrame> = starts.filter_map(|start| Some(frame.slice(i64::try_from(start).ok()?, PIECE_ROWS))).collect();
     drop(frame);
-    let batches: Vec<Vec<RecordBatch>> = pieces.into_par_iter().map(|piece| copied(&piece)).collect::<Result<_>>()?;
-    Ok(batches.into_iter().flatten().collect())
+    let of_pieces: Vec<Vec<RecordBatch>> = pieces.into_par_iter().map(|piece| batches(&piece)).collect::<Result<_>>()?;
+    Ok(of_pieces.into_iter().flatten().collect())
 }
 
 fn is_plain_type(data_type: &DataType) -> bool {
@@ -47,13 +49,13 @@ fn is_plain_type(data_type: &DataType) -> bool {
 ///
 /// # Errors
 /// `Misconfigured` for a text of more than 2 GiB.
-pub(crate) fn copied(frame: &DataFrame) -> Result<Vec<RecordBatch>> {
+pub(crate) fn batches(frame: &DataFrame) -> Result<Vec<RecordBatch>> {
     match whole(frame) {
         Some(batch) => Ok(vec![batch]),
         None if frame.height() < 2 => Err(Error::new(ErrorKind::Misconfigured, "a text of the result is longer than 2 GiB")),
         None => {
             let (head, tail) = frame.split_at(i64::try_from(frame.height() / 2).unwrap_or(1));
-            Ok([copied(&head)?, copied(&tail)?].concat())
+            Ok([batches(&head)?, batches(&tail)?].concat())
         }
     }
 }
@@ -102,22 +104,41 @@ fn instants(series: &Series, unit: TimeUnit, zone: Option<Arc<str>>) -> Option<A
     })
 }
 
+/// Numbers of one chunk where they are, those of several as a copy.
 fn numbers<P, A>(column: &ChunkedArray<P>) -> PrimitiveArray<A>
 where
     P: PolarsNumericType<Native: ArrowNativeType>,
     A: ArrowPrimitiveType<Native = P::Native>,
 {
-    let mut values: Vec<A::Native> = Vec::with_capacity(column.len());
-    let mut nulls = (column.null_count() > 0).then(|| BooleanBufferBuilder::new(column.len()));
+    let values = if column.chunks().len() == 1 {
+        let rows = column.len();
+        ScalarBuffer::new(Bytes::from_owner(OneChunk(column.clone())).into(), 0, rows)
+    } else {
+        let mut values: Vec<A::Native> = Vec::with_capacity(column.len());
+        column.downcast_iter().for_each(|chunk| values.extend_from_slice(chunk.values()));
+        values.into()
+    };
+    PrimitiveArray::new(values, (column.null_count() > 0).then(|| nulls(column)))
+}
+
+fn nulls<P: PolarsNumericType>(column: &ChunkedArray<P>) -> NullBuffer {
+    let mut nulls = BooleanBufferBuilder::new(column.len());
     for chunk in column.downcast_iter() {
-        values.extend_from_slice(chunk.values());
-        let Some(nulls) = &mut nulls else { continue };
         match chunk.validity() {
             Some(valid) => valid.iter().for_each(|is_valid| nulls.append(is_valid)),
             None => nulls.append_n(chunk.values().len(), true),
         }
     }
-    PrimitiveArray::new(values.into(), nulls.map(|mut nulls| NullBuffer::new(nulls.finish())))
+    NullBuffer::new(nulls.finish())
+}
+
+/// The bytes of the numbers of a column of one chunk.
+struct OneChunk<P: PolarsNumericType>(ChunkedArray<P>);
+
+impl<P: PolarsNumericType> AsRef<[u8]> for OneChunk<P> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.downcast_iter().next().map_or(&[], |chunk| bytemuck::cast_slice(chunk.values()))
+    }
 }
 
 fn booleans(column: &BooleanChunked) -> BooleanArray {

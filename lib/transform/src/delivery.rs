@@ -1,8 +1,8 @@
-//! The rows of a result as they come out of a plan: each batch is copied while it is in the cache, on the thread that made it, and
-//! its memory is free before the next one is made.
+//! The rows of a result as they come out of a plan: each batch becomes an Arrow batch while it is in the cache, on the thread that
+//! made it.
 //!
 //! ```text
-//! plan ─▶ [copy a batch, keep it, give its number on] ─▶ sink: the numbers in order
+//! plan ─▶ [take a batch over, keep it, give its number on] ─▶ sink: the numbers in order
 //! ```
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +41,7 @@ impl Delivery {
     }
 
     fn take(&self, frame: &DataFrame) -> PolarsResult<DataFrame> {
-        let batches = if frame.height() == 0 { Ok(Vec::new()) } else { columns::copied(frame).and_then(within_digits) };
+        let batches = if frame.height() == 0 { Ok(Vec::new()) } else { columns::batches(frame).and_then(within_digits) };
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.push(batches);
         let number = Series::new(PlSmallStr::from_static(NUMBER), [taken.len() as u64 - 1]);
