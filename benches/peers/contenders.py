@@ -73,9 +73,12 @@ def windrow_clean(bench, form, name="windrow", verb="raw-to-clean", flags=()):
     return Contender(name, project.forget, steps, {"lineitem": project.output("clean", "lineitem")})
 
 
-def windrow_curated(bench):
+def windrow_curated(bench, split=None):
     """Two `windrow clean-to-curated`; the first table is checked and published in between, because the second reads it."""
     project = lake.Project(bench.windrow, bench.out / "run" / "windrow")
+    if split:
+        before = "- {property: transform, "
+        project.edit("order_revenue.curated", before, f"- {{property: split, vendor: windrow, value: {split}}}\n      {before}")
     project.add_raw("lineitem", sorted((bench.data / "w1").iterdir()))
     project.add_raw("orders", [bench.data / "src/orders.csv"])
     publish_inputs(bench, project)

@@ -40,6 +40,14 @@ def curated(bench):
     return compare(bench, ours + contenders.peers(bench, "w2", inputs, tables), expect(bench, tables), ordered=False)
 
 
+def curated_split(bench):
+    """The same in one window, the orders in files by month: `split` of windrow, Hive partitions of the peers."""
+    bench.need("src", "w1")
+    tables = contenders.CURATED
+    ours = contenders.windrow_curated(bench, split="month(o_orderdate)")
+    return compare(bench, [ours] + contenders.peers(bench, "w2m", curated_inputs(bench), tables), expect(bench, tables), ordered=False)
+
+
 def curated_by_month(bench):
     """The same by month: windows of windrow, which checks and publishes them; Hive partitions of the peers."""
     bench.need("src", "months")
@@ -101,6 +109,7 @@ WORKS = {
     "W1-one": ("the same, one CSV file", lambda bench: clean(bench, "one")),
     "W1-tiny": ("the same, 10,000 CSV files", lambda bench: clean(bench, "tiny")),
     "W2": ("clean to curated: group, join, aggregate, two tables", curated),
+    "W2-split": ("the same, the orders in 80 files by month", curated_split),
     "W2-months": ("the same, order by order in 80 partitions", curated_by_month),
     "W3": ("100 rows, cold start", cold_start),
     "W4": ("compaction of about 200 Parquet files", compaction),

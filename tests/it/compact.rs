@@ -148,6 +148,38 @@ fn files_come_near_the_size_that_the_contract_names() {
 }
 
 #[test]
+fn rows_of_different_values_stay_in_different_files() {
+    let project = Tiny::default().project();
+    let split = "      - {property: split, vendor: windrow, value: ok}\n";
+    project.replace(CONTRACT, "{name: ok, logicalType: boolean", "{name: ok, required: true, logicalType: boolean");
+    project.replace(CONTRACT, "    properties:\n", &format!("{split}    properties:\n"));
+    set_size(&project, Some("2KiB"));
+    let rows: String = raw(1)
+        .lines()
+        .enumerate()
+        .map(|(n, row)| if n % 3 == 0 { row.replace("true", "false") } else { row.into() } + "\n")
+        .collect();
+    project.write(&raw_file("a.csv"), rows);
+    project.run_json(&RUN).expect(0);
+    set_size(&project, None);
+    let (files, before) = version(&project, "clean/t", 1);
+    assert!(files > 5, "{files} files");
+    compact(&project, 0);
+    let (files, after) = version(&project, "clean/t", 2);
+    assert_eq!((files, &after), (2, &before));
+    assert!(before.is_sorted_by_key(|row| row.contains("true")), "false comes before true");
+    let window = compact(&project, 0)["windows"][0].clone();
+    assert_eq!((&window["status"], &window["files_after"]), (&json!("unchanged"), &json!(2)), "two files, however small");
+    project.replace(CONTRACT, split, "");
+    assert_head_stays(&project, || {
+        let refused = project.run(&COMPACT);
+        assert!(refused.stderr.contains("split otherwise than the contract declares"), "{}", refused.stderr);
+    });
+    project.run_json(&RUN).expect(0);
+    assert_eq!(version(&project, "clean/t", 4).0, 1, "computed again without the split");
+}
+
+#[test]
 fn tables_that_read_a_compacted_one_stay_up_to_date_and_read_its_rows() {
     let project = fragmented(Tiny { is_curated: true, ..Tiny::default() }.project());
     let staged =

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use serde_json::Value;
+use windrow_core::contract::Split;
 use windrow_core::ledger::FileEntry;
 use windrow_core::{Contract, Epoch, Error, ErrorKind, PartitionWindow, Result, Table};
 use windrow_engine::compact::{CompactedPart, Compactor, FileSummary, Work, plan_parts};
@@ -102,8 +103,33 @@ fn sizes(head: &Head) -> Vec<u64> {
     head.files.iter().map(|file| file.size).collect()
 }
 
+/// Which files become one; where the contract splits, only neighbours of one value. `None` when nothing is to be done.
 fn parts(contract: &Contract, head: &Head) -> Option<Vec<Range<usize>>> {
-    plan_parts(&sizes(head), contract.output.target_file_bytes)
+    let sizes = sizes(head);
+    let target = contract.output.target_file_bytes;
+    let Some(split) = &contract.split else { return plan_parts(&sizes, target) };
+    let values: Vec<Option<String>> = head.staged.document().files.iter().map(|file| value_of(split, file)).collect();
+    let (mut parts, mut start, mut is_worth) = (Vec::new(), 0, false);
+    for together in values.chunk_by(|a, b| a.is_some() && a == b) {
+        let end = start + together.len();
+        let planned = plan_parts(sizes.get(start..end).unwrap_or_default(), target);
+        is_worth |= planned.is_some();
+        match planned {
+            Some(planned) => parts.extend(planned.into_iter().map(|part| start + part.start..start + part.end)),
+            None => parts.extend((start..end).map(|index| index..index + 1)),
+        }
+        start = end;
+    }
+    is_worth.then_some(parts)
+}
+
+/// The one value of the split that a file holds, as far as its statistics tell; a file that was written before the contract split may
+/// hold several.
+fn value_of(split: &Split, file: &FileEntry) -> Option<String> {
+    let stats = stats_of(&file.stats).into_iter().find(|stats| *stats.name == *split.column)?;
+    let (min, max) = (stats.min?, stats.max?);
+    let label = split.by.label(&min);
+    (label == split.by.label(&max)).then(|| label.to_owned())
 }
 
 struct Written {

@@ -1,6 +1,6 @@
 //! Contracts: what is read, and what is refused with which words at which place.
 
-use windrow_core::contract::{self, DataType, DedupePolicy, OnViolation};
+use windrow_core::contract::{self, DataType, DedupePolicy, OnViolation, SplitBy};
 
 const RAW: &str = r#"apiVersion: v3.2.0
 kind: DataContract
@@ -79,6 +79,27 @@ fn a_clean_contract_is_read_exactly() {
 }
 
 #[test]
+fn a_split_names_a_column_and_what_of_it_counts() {
+    for (text, column, by, label) in [
+        ("id", "id", SplitBy::Value, "2013-01-02T05:00"),
+        ("day(at)", "at", SplitBy::Day, "2013-01-02"),
+        ("month( at )", "at", SplitBy::Month, "2013-01"),
+        ("year(at)", "at", SplitBy::Year, "2013"),
+    ] {
+        let line = format!("{{lastBy: at}}}}\n      - {{property: split, vendor: windrow, value: {text}}}");
+        let contract = contract::read("orders.clean.odcs.yaml", &CLEAN.replace("{lastBy: at}}", &line)).unwrap();
+        let split = contract.split.unwrap();
+        assert_eq!((&*split.column, split.by, split.to_string()), (column, by, text.replace(' ', "")));
+        assert_eq!(split.by.label("2013-01-02T05:00"), label);
+    }
+    assert_eq!(SplitBy::Year.label("-0044-03-15"), "-0044");
+    assert_eq!(SplitBy::Month.label("2013"), "2013", "never cut inside what is shorter");
+    let classified = CLEAN.replace("name: id, ", "name: id, classification: secret, ");
+    let classified = classified.replace("{lastBy: at}}", "{lastBy: at}}\n      - {property: split, vendor: windrow, value: id}");
+    assert!(findings("orders.clean.odcs.yaml", &classified).contains("cannot split by `id`: it is classified"));
+}
+
+#[test]
 fn unique_is_a_rule_of_the_gate() {
     let text = CLEAN.replacen("primaryKey: true}", "primaryKey: true, unique: true}", 1);
     let contract = contract::read("orders.clean.odcs.yaml", &text).unwrap();
@@ -120,6 +141,12 @@ fn every_mistake_is_named_with_its_place() {
         ("value: {lastBy: at}", "value: last"),
         (", primaryKey: true", ""),
         ("sort, vendor: windrow, value: [id", "sort, vendor: windrow, value: [idd"),
+        ("{lastBy: at}}", "{lastBy: at}}\n      - {property: split, vendor: windrow, value: weeks(at)}"),
+        ("{lastBy: at}}", "{lastBy: at}}\n      - {property: split, vendor: windrow, value: month(at}"),
+        ("{lastBy: at}}", "{lastBy: at}}\n      - {property: split, vendor: windrow, value: att}"),
+        ("{lastBy: at}}", "{lastBy: at}}\n      - {property: split, vendor: windrow, value: month(id)}"),
+        ("{lastBy: at}}", "{lastBy: at}}\n      - {property: split, vendor: windrow, value: day}"),
+        ("{lastBy: at}}", "{lastBy: at}}\n      - {property: split, vendor: windrow, value: cents}"),
         ("partitioned: true, partitionKeyPosition: 1", "required: true"),
         ("name: day, logicalType: date", "name: day, logicalType: string"),
         ("zone: America/New_York", "zone: America/NewYork"),

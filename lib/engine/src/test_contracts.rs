@@ -67,6 +67,7 @@ pub(crate) fn contract(properties: Vec<Property>) -> Contract {
         late: Late::Rerun,
         dedupe: None,
         sort: Vec::new(),
+        split: None,
         output: Output::default(),
         transform: None,
         checks: Vec::new(),

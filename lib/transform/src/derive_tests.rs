@@ -44,6 +44,7 @@ fn contract(properties: Vec<Property>) -> Contract {
         late: windrow_core::contract::Late::Rerun,
         dedupe: None,
         sort: vec![],
+        split: None,
         output: Output::default(),
         transform: None,
         checks: vec![],

@@ -139,6 +139,7 @@ fn windrow_values() -> Vec<(&'static str, Value)> {
         ),
         ("late", words(&["rerun", "ignore", "fail"])),
         ("sort", texts()),
+        ("split", text()),
         ("checks", texts()),
         (
             "output",

@@ -18,7 +18,7 @@ pub use data_type::{DataType, StringFormat, TimeUnit};
 pub use json_schema::json_schema;
 pub use model::{
     ColumnCase, ColumnOrder, Compression, Contract, Dedupe, DedupePolicy, ExtraColumns, Input, Late, MissingColumns, OnViolation,
-    Output, Property, Reader, ReaderFormat, SortKey, TransformKind, TransformSpec, ValueRules, WindowRule,
+    Output, Property, Reader, ReaderFormat, SortKey, Split, SplitBy, TransformKind, TransformSpec, ValueRules, WindowRule,
 };
 pub use pattern::{PatternToken, TimePattern};
 pub use read::read;

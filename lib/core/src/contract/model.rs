@@ -1,5 +1,6 @@
 //! What a contract says, once it has been read and found consistent.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::diagnostic::Place;
@@ -43,6 +44,8 @@ pub struct Contract {
     pub dedupe: Option<Dedupe>,
     /// The sort order of the output.
     pub sort: Vec<SortKey>,
+    /// By what rows go to different files.
+    pub split: Option<Split>,
     /// How Parquet is written.
     pub output: Output,
     /// How a curated table is computed.
@@ -361,6 +364,56 @@ pub struct SortKey {
     pub descending: bool,
 }
 
+/// By what the rows of a window go to different files: every file holds one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The column.
+    pub column: Arc<str>,
+    /// What of its values counts.
+    pub by: SplitBy,
+    /// Where it is declared.
+    pub place: Place,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.by {
+            SplitBy::Value => f.write_str(&self.column),
+            SplitBy::Day => write!(f, "day({})", self.column),
+            SplitBy::Month => write!(f, "month({})", self.column),
+            SplitBy::Year => write!(f, "year({})", self.column),
+        }
+    }
+}
+
+/// What of a column's values decides about the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitBy {
+    /// All of it.
+    Value,
+    /// The day of a date or timestamp (UTC where it has a zone).
+    Day,
+    /// The month of a date or timestamp, likewise.
+    Month,
+    /// The year of a date or timestamp, likewise.
+    Year,
+}
+
+impl SplitBy {
+    /// What a value in ISO form shares with all values of its file.
+    pub fn label<'t>(&self, value: &'t str) -> &'t str {
+        let length = match self {
+            SplitBy::Value => return value,
+            SplitBy::Day => "2013-01-01".len(),
+            SplitBy::Month => "2013-01".len(),
+            SplitBy::Year => "2013".len(),
+        };
+        // A year before 0 has a sign.
+        let length = length + usize::from(value.starts_with('-'));
+        value.get(..length).unwrap_or(value)
+    }
+}
+
 /// How Parquet is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Output {
@@ -374,7 +427,7 @@ pub struct Output {
 
 impl Default for Output {
     fn default() -> Self {
-        Output { target_file_bytes: 128 << 20, row_group_rows: 1 << 20, zstd_level: 1 }
+        Output { target_file_bytes: 128 << 20, row_group_rows: 1 << 18, zstd_level: 1 }
     }
 }
 

@@ -19,7 +19,7 @@ use super::source::{Group, Source, unwritable};
 use super::summary::{FileSummary, merge_stats};
 use super::{copy, digest, recode};
 use crate::schema::file_schema;
-use crate::write::{ColumnStats, Facts, failed, properties, verify_part};
+use crate::write::{ColumnStats, Facts, Layout, failed, properties, verify_part};
 
 /// How many rows of each sampled file decide about dictionaries.
 const SAMPLE_ROWS: usize = 1 << 12;
@@ -84,7 +84,7 @@ impl<'a> Compactor<'a> {
         for sample in samples {
             batches.extend(Source::open(sample.clone(), &schema)?.first_rows(SAMPLE_ROWS)?);
         }
-        let properties = properties(&schema, &contract.output, &contract.sort, &Facts::of_batches(&schema, &batches))?;
+        let properties = properties(&schema, Layout::of(contract), &Facts::of_batches(&schema, &batches))?;
         let full_group_rows = usize::try_from(contract.output.row_group_rows).unwrap_or(usize::MAX).max(1);
         Ok(Compactor { contract, schema, properties, full_group_rows, least_page: LeastPage::default() })
     }
@@ -152,6 +152,7 @@ impl<'a> Compactor<'a> {
             if source.metadata().file_metadata().num_rows() != i64::try_from(expected).unwrap_or(-1) {
                 return Err(Error::internal("a file of the window has another number of rows than the ledger says"));
             }
+            self.require_split(&source)?;
             let groups = source.groups();
             groups.iter().try_for_each(|group| self.require_order(group))?;
             Ok(groups)
@@ -167,6 +168,15 @@ impl<'a> Compactor<'a> {
         }
         Err(Error::misconfigured("a file of the window is sorted otherwise than the contract declares")
             .help("compaction keeps the order of rows: run the window again, then compact it"))
+    }
+
+    fn require_split(&self, source: &Source) -> Result<()> {
+        let declared = self.contract.split.as_ref().map(ToString::to_string);
+        if source.split() == declared.as_deref() {
+            return Ok(());
+        }
+        Err(Error::misconfigured("a file of the window is split otherwise than the contract declares")
+            .help("compaction keeps rows of different values apart: run the window again, then compact it"))
     }
 
     /// The row groups that become the next one: a large one alone, small ones up to a full one.

@@ -15,7 +15,7 @@ use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use windrow_core::{Error, Result};
 
-use crate::write::leaves;
+use crate::write::{SPLIT_KEY, leaves};
 
 /// An open file.
 #[derive(Debug)]
@@ -51,6 +51,12 @@ impl Source {
 
     pub(crate) fn metadata(&self) -> &ParquetMetaData {
         self.reader.metadata()
+    }
+
+    /// By what rows were split to files, as the file says.
+    pub(crate) fn split(&self) -> Option<&str> {
+        let of_file = self.metadata().file_metadata().key_value_metadata()?;
+        of_file.iter().find(|entry| entry.key == SPLIT_KEY)?.value.as_deref()
     }
 
     /// Decodes the first rows of all columns.

@@ -8,7 +8,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use parquet::file::statistics::Statistics;
 use proptest::prelude::*;
-use windrow_core::contract::{Contract, DataType, SortKey, TimeUnit as Unit};
+use windrow_core::contract::{Contract, DataType, SortKey, Split, SplitBy, TimeUnit as Unit};
 use windrow_core::{ErrorKind, Result};
 
 use super::*;
@@ -202,6 +202,9 @@ fn files_of_another_schema_or_order_are_refused() {
     let mut unsorted = contract.clone();
     unsorted.sort.clear();
     assert_eq!(one(&unsorted, summary.clone()).unwrap_err().kind(), ErrorKind::Misconfigured);
+    let mut split = contract.clone();
+    split.split = Some(Split { column: "id".into(), by: SplitBy::Value, place: split.window.place.clone() });
+    assert!(one(&split, summary.clone()).unwrap_err().message().contains("split otherwise"));
     assert_eq!(one(&contract, FileSummary { rows: 11, ..summary }).unwrap_err().kind(), ErrorKind::Internal);
 }
 

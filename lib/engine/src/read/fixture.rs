@@ -50,6 +50,7 @@ pub(crate) fn contract(format: ReaderFormat, properties: Vec<Property>) -> Contr
         late: Late::Rerun,
         dedupe: None,
         sort: Vec::new(),
+        split: None,
         output: Output::default(),
         transform: None,
         checks: Vec::new(),

@@ -20,6 +20,7 @@ mod project;
 mod rows;
 mod run;
 mod spill;
+mod split;
 mod total;
 mod unordered;
 mod window;

@@ -12,6 +12,7 @@ use super::gather::{Dictionary, Place, Source, gather};
 use super::keys::KeyColumn;
 use super::memory::Memory;
 use super::run::Run;
+use super::split;
 use crate::form;
 
 /// How many rows a gathered array has at most: small enough for the cache, large enough for columns.
@@ -133,6 +134,8 @@ pub struct OrderedRows {
     runs: Runs,
     /// Row numbers in order; `None` when rows stay as they came.
     order: Option<Vec<u32>>,
+    /// The rows of each value that has files of its own; empty when rows of all values share them.
+    split: Vec<Range<usize>>,
     dictionaries: Vec<Option<Dictionary>>,
 }
 
@@ -144,7 +147,7 @@ impl OrderedRows {
             if of_runs.is_empty() { None } else { Dictionary::join(&of_runs) }
         };
         let dictionaries = (0..runs.schema.fields().len()).into_par_iter().map(dictionary).collect();
-        OrderedRows { runs, order, dictionaries }
+        OrderedRows { runs, order, split: Vec::new(), dictionaries }
     }
 
     /// The numbers of the rows in order; none when rows stay as they came.
@@ -157,6 +160,19 @@ impl OrderedRows {
         let Some(rows) = self.order.as_mut().and_then(|rows| rows.get_mut(range)) else { return };
         let before = rows.to_vec();
         rows.iter_mut().zip(order).for_each(|(row, at)| *row = before.get(*at).copied().unwrap_or(*row));
+    }
+
+    /// Deals the rows, which stay in their order among themselves, to values of these numbers below `count`.
+    pub(super) fn deal(&mut self, numbers: &[u16], count: usize) {
+        let before = self.order.take().unwrap_or_else(|| self.runs.all());
+        let (order, split) = split::in_order(&before, numbers, count);
+        self.split = split;
+        self.order = Some(order);
+    }
+
+    /// The rows that may share files: all of them, or those of each value of the contract's split.
+    pub(crate) fn sharing(&self) -> Vec<Range<usize>> {
+        if self.split.is_empty() { std::iter::once(0..self.len()).collect() } else { self.split.clone() }
     }
 
     /// How many rows there are.

@@ -16,7 +16,7 @@ mod verify;
 
 pub(crate) use encode::{failed, leaves};
 pub use parts::{PartStore, PartSummary, write_parts, write_single};
-pub(crate) use properties::{Facts, properties};
+pub(crate) use properties::{Facts, Layout, SPLIT_KEY, properties};
 pub use stats::ColumnStats;
 pub use verify::{read_parquet_batches, verify_part};
 

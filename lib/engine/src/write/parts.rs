@@ -13,7 +13,7 @@ use windrow_core::{Contract, Error, Result};
 
 use super::encode::{Bounds, Encoding, encode_batches};
 use super::pipeline;
-use super::properties::{Facts, properties};
+use super::properties::{Facts, Layout, properties};
 use super::stats::ColumnStats;
 use crate::schema::file_schema;
 use crate::shape::{BATCH_ROWS, OrderedRows};
@@ -54,7 +54,8 @@ pub trait PartStore: Sync {
     fn finish(&self, file: Self::File, part: &PartSummary) -> Result<()>;
 }
 
-/// Encodes a window's rows and gives each file to `store`, while it is encoded. No rows give one valid file of no rows.
+/// Encodes a window's rows and gives each file to `store`, while it is encoded. Where the contract splits, a file holds rows of one value.
+/// No rows give one valid file of no rows.
 ///
 /// Equal rows and contract give equal bytes, whatever the number of threads, the form of the columns or the memory limit.
 ///
@@ -64,7 +65,7 @@ pub fn write_parts(contract: &Contract, rows: &OrderedRows, store: &impl PartSto
     let schema = Arc::new(file_schema(contract));
     let facts = Facts::of(&rows.group(&sample(rows.len(), SAMPLE_ROWS)), rows, &schema)?;
     let encoding = Encoding {
-        properties: properties(&schema, &contract.output, &contract.sort, &facts)?,
+        properties: properties(&schema, Layout::of(contract), &facts)?,
         row_group_rows: usize::try_from(contract.output.row_group_rows).unwrap_or(usize::MAX),
         is_shown: contract.file_properties().map(may_be_shown).collect(),
         schema,
@@ -73,14 +74,18 @@ pub fn write_parts(contract: &Contract, rows: &OrderedRows, store: &impl PartSto
     let measured_rows = measured.len();
     let (encoded, bounds) = pipeline::encode(&encoding, (measured_rows > 0).then_some(measured).into_iter(), Vec::new())?;
     let estimate = encoded.len() as u128 * rows.len() as u128 / measured_rows.max(1) as u128;
-    let count = part_count(estimate, rows.len(), contract.output.target_file_bytes);
-    let expected_bytes = usize::try_from(estimate / count as u128).unwrap_or(0);
-    let writer = Writer { contract, rows, expected_bytes, store, encoding };
-    if count == 1 && rows.len() <= measured_rows.min(writer.encoding.row_group_rows) {
+    let bytes_of = |part: usize| estimate * part as u128 / rows.len().max(1) as u128;
+    let of_value = |rows: Range<usize>| {
+        let count = part_count(bytes_of(rows.len()), rows.len(), contract.output.target_file_bytes);
+        evenly(rows, count)
+    };
+    let parts: Vec<Range<usize>> = rows.sharing().into_iter().flat_map(of_value).collect();
+    let writer = Writer { contract, rows, expected_bytes: &|part| usize::try_from(bytes_of(part)).unwrap_or(0), store, encoding };
+    if parts.len() == 1 && rows.len() <= measured_rows.min(writer.encoding.row_group_rows) {
         return Ok(vec![writer.keep(&encoded, bounds)?]);
     }
     drop(encoded);
-    writer.write(count)
+    writer.write(&parts)
 }
 
 fn measured_rows(rows: usize) -> usize {
@@ -104,23 +109,31 @@ fn part_count(estimate: u128, rows: usize, target_file_bytes: u64) -> usize {
     usize::try_from(estimate.div_ceil(greatest.max(1))).unwrap_or(usize::MAX).clamp(1, rows.max(1))
 }
 
+/// Some rows in so many parts of about the same number of rows.
+fn evenly(rows: Range<usize>, count: usize) -> impl Iterator<Item = Range<usize>> {
+    let bound = move |index: usize| {
+        let offset = usize::try_from(rows.len() as u128 * index as u128 / count as u128).unwrap_or(rows.len());
+        rows.start + offset
+    };
+    (0..count).map(move |index| bound(index)..bound(index + 1))
+}
+
 struct Writer<'a, S> {
     contract: &'a Contract,
     encoding: Encoding,
     rows: &'a OrderedRows,
-    expected_bytes: usize,
+    /// About how large a file of so many rows becomes.
+    expected_bytes: &'a (dyn Fn(usize) -> usize + Sync),
     store: &'a S,
 }
 
 impl<S: PartStore> Writer<'_, S> {
-    fn write(&self, count: usize) -> Result<Vec<PartSummary>> {
-        let rows = self.rows.len();
-        let bound = |index: usize| usize::try_from(rows as u128 * index as u128 / count as u128).unwrap_or(rows);
-        let indices: Vec<usize> = (0..count).collect();
-        let mut summaries = Vec::with_capacity(count);
+    fn write(&self, parts: &[Range<usize>]) -> Result<Vec<PartSummary>> {
+        let numbered: Vec<(usize, &Range<usize>)> = parts.iter().enumerate().collect();
+        let mut summaries = Vec::with_capacity(parts.len());
         // In groups, so that no more files than threads are in work: columns inside a file run in parallel as well.
-        for group in indices.chunks(rayon::current_num_threads().max(1)) {
-            let write = |index: &usize| self.part(*index, bound(*index)..bound(index + 1));
+        for group in numbered.chunks(rayon::current_num_threads().max(1)) {
+            let write = |(index, part): &(usize, &Range<usize>)| self.part(*index, (*part).clone());
             summaries.extend(group.par_iter().map(write).collect::<Result<Vec<_>>>()?);
         }
         Ok(summaries)
@@ -130,7 +143,8 @@ impl<S: PartStore> Writer<'_, S> {
         let index =
             u32::try_from(index).map_err(|error| Error::misconfigured("targetFileBytes is far too small").caused_by(error))?;
         let rows = range.len() as u64;
-        let (file, bounds) = self.encoding.encode(self.rows, range, self.store.begin(index, self.expected_bytes)?)?;
+        let file = self.store.begin(index, (self.expected_bytes)(range.len()))?;
+        let (file, bounds) = self.encoding.encode(self.rows, range, file)?;
         let part = PartSummary { index, rows, stats: self.stats(bounds) };
         self.store.finish(file, &part)?;
         Ok(part)
@@ -156,6 +170,7 @@ impl<S: PartStore> Writer<'_, S> {
 /// # Errors
 /// `Internal` when the batches do not have the schema.
 pub fn write_single(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Bytes> {
-    let properties = properties(schema, &Output::default(), &[], &Facts::of_batches(schema, batches))?;
+    let layout = Layout { output: &Output::default(), sort: &[], split: None };
+    let properties = properties(schema, layout, &Facts::of_batches(schema, batches))?;
     encode_batches(schema, properties, batches)
 }

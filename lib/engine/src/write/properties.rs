@@ -5,12 +5,12 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
+use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 use rayon::prelude::*;
-use windrow_core::contract::{Output, SortKey};
-use windrow_core::{Error, Result};
+use windrow_core::contract::{Output, SortKey, Split};
+use windrow_core::{Contract, Error, Result};
 
 use super::distinct::is_mostly_distinct;
 use super::encode::leaves;
@@ -18,16 +18,33 @@ use crate::shape::{Group, OrderedRows};
 
 /// Names the writer in every file. It changes only together with the bytes the writer produces, never with a release, and has the
 /// form `name version number`, because parquet-mr warns about any other on each file it opens.
-const CREATED_BY: &str = "windrow version 3";
+const CREATED_BY: &str = "windrow version 4";
 
 /// Texts longer than this get no statistics: the footer would carry them whole, and cut ones would not be the minimum and maximum.
 const MAX_STATISTICS_BYTES: usize = 1 << 10;
+
+/// What the metadata of a file names by what rows were split to files, so that compaction joins no others.
+pub(crate) const SPLIT_KEY: &str = "windrow.split";
+
+/// What the contract says of files.
+pub(crate) struct Layout<'a> {
+    pub(crate) output: &'a Output,
+    pub(crate) sort: &'a [SortKey],
+    pub(crate) split: Option<&'a Split>,
+}
+
+impl<'a> Layout<'a> {
+    pub(crate) fn of(contract: &'a Contract) -> Self {
+        Layout { output: &contract.output, sort: &contract.sort, split: contract.split.as_ref() }
+    }
+}
 
 /// Decides the encoding of all files of a table's window.
 ///
 /// # Errors
 /// `Misconfigured` for a compression level zstd does not have.
-pub(crate) fn properties(schema: &SchemaRef, output: &Output, sort: &[SortKey], facts: &Facts) -> Result<WriterProperties> {
+pub(crate) fn properties(schema: &SchemaRef, layout: Layout<'_>, facts: &Facts) -> Result<WriterProperties> {
+    let Layout { output, sort, split } = layout;
     let level = ZstdLevel::try_new(i32::from(output.zstd_level))
         .map_err(|error| Error::misconfigured(format!("no zstd level {}", output.zstd_level)).caused_by(error))?;
     let parquet =
@@ -37,7 +54,8 @@ pub(crate) fn properties(schema: &SchemaRef, output: &Output, sort: &[SortKey], 
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_statistics_truncate_length(None)
-        .set_sorting_columns(sorting_columns(schema, &parquet, sort));
+        .set_sorting_columns(sorting_columns(schema, &parquet, sort))
+        .set_key_value_metadata(split.map(|split| vec![KeyValue::new(SPLIT_KEY.to_owned(), split.to_string())]));
     for (index, field) in schema.fields().iter().enumerate() {
         let path = ColumnPath::new(vec![field.name().clone()]);
         if facts.has_long_text.get(index) == Some(&true) {

@@ -2,13 +2,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::builder::{Int32Builder, ListBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
 use arrow_array::*;
 use arrow_schema::{DataType as Arrow, Field};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Encoding;
 use parquet::file::metadata::ParquetMetaData;
-use windrow_core::contract::{Contract, DataType, SortKey, TimeUnit};
+use windrow_core::contract::{Contract, DataType, SortKey, Split, SplitBy, TimeUnit};
 use windrow_core::{Error, ErrorKind, Result};
 
 use super::*;
@@ -189,7 +191,7 @@ fn encodings_follow_the_data_and_the_footer_names_the_order() {
     let (contract, rows) = orders(60_000, 128 << 20);
     let footer = metadata(&written(&contract, &rows).1[0]);
     assert_eq!(footer.num_row_groups(), 2);
-    assert_eq!(footer.file_metadata().created_by(), Some("windrow version 3"));
+    assert_eq!(footer.file_metadata().created_by(), Some("windrow version 4"));
     let group = footer.row_group(0);
     let has = |column: usize, encoding| group.column(column).encodings().any(|found| found == encoding);
     assert!(has(0, Encoding::DELTA_BINARY_PACKED) && !has(0, Encoding::RLE_DICTIONARY));
@@ -385,4 +387,94 @@ fn keys_beyond_the_limit_are_an_error_that_says_what_would_do() {
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     assert!(error.message().contains("40000 rows") && error.message().contains("limit is 65 MiB"), "{error}");
     assert!(error.help_text().unwrap().contains("--memory-limit 81MiB"), "{:?}", error.help_text());
+}
+
+/// The rows of [`orders`] in files by the value of one column.
+fn split_by(column: &str, by: SplitBy, target_file_bytes: u64) -> (Contract, Vec<RecordBatch>) {
+    let (mut contract, batches) = orders(30_000, target_file_bytes);
+    contract.properties.push(property("at", timestamp(TimeUnit::Micro, false)));
+    contract.split = Some(Split { column: column.into(), by, place: contract.window.place.clone() });
+    // Seventeen days apart, so that neighbours are of different months.
+    let at = |id: i64| (id * 17 % 1_000) * 86_400_000_000 + id;
+    let with_time = |batch: &RecordBatch| {
+        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let at: TimestampMicrosecondArray = ids.iter().map(|id| id.map(at)).collect();
+        let columns = [batch.columns(), &[Arc::new(at) as ArrayRef]].concat();
+        RecordBatch::try_new(Arc::new(file_schema(&contract)), columns).unwrap()
+    };
+    let batches = batches.iter().map(with_time).collect();
+    (contract, batches)
+}
+
+#[test]
+fn rows_of_different_values_are_in_different_files_each_in_order() {
+    for (column, by, values) in
+        [("status", SplitBy::Value, 2), ("at", SplitBy::Year, 3), ("at", SplitBy::Month, 33), ("at", SplitBy::Day, 1_000)]
+    {
+        let (contract, batches) = split_by(column, by, 128 << 20);
+        let (summaries, files) = written(&contract, &batches);
+        assert_eq!(summaries.len(), values, "{by:?}");
+        let index = contract.properties.iter().position(|property| *property.name == *column).unwrap();
+        let label = |text: &Option<String>| by.label(text.as_ref().unwrap()).to_owned();
+        let labels: Vec<String> = summaries.iter().map(|part| label(&part.stats[index].min)).collect();
+        assert!(labels.is_sorted_by(|a, b| a < b), "{labels:?}");
+        assert_eq!(labels, summaries.iter().map(|part| label(&part.stats[index].max)).collect::<Vec<_>>());
+        let mut found: Vec<i64> = Vec::new();
+        for file in &files {
+            let batches = read_parquet_batches(&contract, file).unwrap();
+            let ids: Vec<i64> =
+                batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+            assert!(ids.is_sorted(), "{by:?}");
+            found.extend(ids);
+        }
+        found.sort_unstable();
+        assert_eq!(found, (0..30_000).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_value_of_many_rows_has_several_files_and_no_rows_have_one() {
+    let (contract, batches) = split_by("status", SplitBy::Value, 60_000);
+    let (summaries, _) = written(&contract, &batches);
+    let of = |status: &str| summaries.iter().filter(|part| part.stats[2].min.as_deref() == Some(status)).count();
+    assert_eq!(of("open") + of("closed"), summaries.len());
+    assert!(of("open") > 1 && of("closed") > of("open"), "{summaries:?}");
+    assert_eq!(written(&contract, &[]).0.len(), 1);
+}
+
+#[test]
+fn files_by_value_do_not_depend_on_chunks_forms_and_memory() {
+    let (contract, batches) = split_by("at", SplitBy::Month, 128 << 20);
+    let expected = written(&contract, &batches);
+    let pieces: Vec<RecordBatch> = (0..30_000).step_by(777).map(|at| batches[0].slice(at, 777.min(30_000 - at))).collect();
+    let coded = Arrow::Dictionary(Box::new(Arrow::UInt8), Box::new(Arrow::Utf8));
+    let half: Vec<RecordBatch> = pieces
+        .iter()
+        .enumerate()
+        .map(|(number, piece)| {
+            let mut columns = piece.columns().to_vec();
+            if number % 2 == 0 {
+                columns[2] = arrow_cast::cast(&columns[2], &coded).unwrap();
+            }
+            let names = contract.properties.iter().map(|property| property.name.to_string());
+            RecordBatch::try_from_iter_with_nullable(names.zip(columns).map(|(name, column)| (name, column, true))).unwrap()
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let limited = Memory::limited((64 << 20) + (1 << 20), folder.path().to_owned());
+    let chunk = |batch: &RecordBatch| Chunk { batch: batch.clone(), origin: Origin::new("f".into(), 2) };
+    let shaped = shape_within(&contract, half.iter().map(chunk).collect(), &limited).unwrap();
+    assert!(limited.spilled() > 0);
+    assert_eq!(written_rows(&contract, &shaped.rows), expected);
+    assert_eq!(written(&contract, &half), expected);
+}
+
+#[test]
+fn a_column_of_too_many_values_splits_nothing() {
+    for (column, by) in [("id", SplitBy::Value), ("note", SplitBy::Value), ("at", SplitBy::Value)] {
+        let (contract, batches) = split_by(column, by, 128 << 20);
+        let error = rows_of(&contract, &batches).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{column}");
+        assert!(error.message().contains("more than 1000 files"), "{error}");
+    }
 }

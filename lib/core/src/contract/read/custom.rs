@@ -10,7 +10,7 @@ use crate::yaml::{Node, Value};
 
 use super::super::model::{
     ColumnCase, ColumnOrder, Compression, Dedupe, DedupePolicy, ExtraColumns, Input, Late, MissingColumns, OnViolation, Output,
-    Reader, ReaderFormat, SortKey, TransformKind, TransformSpec, WindowRule,
+    Reader, ReaderFormat, SortKey, Split, SplitBy, TransformKind, TransformSpec, WindowRule,
 };
 use super::fields::{Map, Reading};
 use super::keys;
@@ -334,6 +334,21 @@ pub(super) fn sort(reading: &mut Reading, node: &Node) -> Vec<SortKey> {
             _ => SortKey { column: text.into(), descending: false },
         })
         .collect()
+}
+
+/// Reads `split`: `store_id`, `day(at)`, `month(order_date)`, `year(order_date)`.
+pub(super) fn split(reading: &mut Reading, node: &Node) -> Option<Split> {
+    let text = reading.text(node, "split")?.trim().to_owned();
+    let of = |column: &str, by| Some(Split { column: column.trim().into(), by, place: node.place.clone() });
+    let Some((function, rest)) = text.split_once('(') else { return of(&text, SplitBy::Value) };
+    let known = [("day", SplitBy::Day), ("month", SplitBy::Month), ("year", SplitBy::Year)];
+    let by = known.iter().find(|(name, _)| *name == function.trim());
+    if let (Some((_, by)), Some(column)) = (by, rest.strip_suffix(')')) {
+        return of(column, *by);
+    }
+    let title = format!("`{text}` is no split");
+    reading.report(node, Code::ContractValue, title, "write a column, or day(column), month(column) or year(column)");
+    None
 }
 
 /// Reads `output`.

@@ -151,7 +151,9 @@ pub(in crate::contract) const DESCRIPTION: &[&str] =
 pub(in crate::contract) const WINDROW_RAW: &[&str] = &["layer", "window", "input", "reader", "onViolation", "late"];
 
 /// windrow's own keys of a clean schema.
-pub(in crate::contract) const WINDROW_CLEAN: &[&str] = &["layer", "window", "onViolation", "dedupe", "sort", "output", "checks"];
+pub(in crate::contract) const WINDROW_CLEAN: &[&str] =
+    &["layer", "window", "onViolation", "dedupe", "sort", "split", "output", "checks"];
 
 /// windrow's own keys of a curated schema.
-pub(in crate::contract) const WINDROW_CURATED: &[&str] = &["layer", "window", "dedupe", "sort", "output", "checks", "transform"];
+pub(in crate::contract) const WINDROW_CURATED: &[&str] =
+    &["layer", "window", "dedupe", "sort", "split", "output", "checks", "transform"];

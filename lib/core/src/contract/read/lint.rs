@@ -6,7 +6,7 @@ use crate::id::Layer;
 use crate::window::Grain;
 
 use super::super::data_type::DataType;
-use super::super::model::{Contract, DedupePolicy, MissingColumns, Property, ReaderFormat};
+use super::super::model::{Contract, DedupePolicy, MissingColumns, Property, ReaderFormat, Split, SplitBy};
 use super::fields::Reading;
 
 /// Reports every impossible combination of a contract.
@@ -100,6 +100,9 @@ fn table(reading: &mut Reading, contract: &Contract) {
             }
         }
     }
+    if let Some(split) = &contract.split {
+        split_column(reading, contract, split);
+    }
     if contract.layer() == Layer::Curated && contract.transform.is_none() {
         let help = "add {property: transform, vendor: windrow, value: {sql: …, inputs: […]}}";
         reading.report_at(&place, 1, Code::ContractMissingKey, "a curated schema needs windrow's `transform`", help);
@@ -114,6 +117,28 @@ fn table(reading: &mut Reading, contract: &Contract) {
         let help = "the gate is mandatory; the least is `quality: [{id: rows, metric: rowCount, mustBeGreaterThan: 0}]`";
         reading.report_at(&place, 1, Code::ContractMissingKey, "the contract has no quality rule", help);
     }
+}
+
+fn split_column(reading: &mut Reading, contract: &Contract, split: &Split) {
+    let Some(property) = known_column(reading, contract, &split.column, &split.place, "split") else { return };
+    let has_days = matches!(property.data_type, DataType::Date { .. } | DataType::Timestamp { .. });
+    let has_values =
+        has_days || matches!(property.data_type, DataType::Integer { .. } | DataType::String { .. } | DataType::Boolean { .. });
+    let (problem, help) = if property.partitioned {
+        ("it is the same in every row", "")
+    } else if split.by == SplitBy::Value && !has_values {
+        ("its type has no values to tell files by", "split by an integer, a string, a boolean, a date or a timestamp")
+    } else if split.by != SplitBy::Value && !has_days {
+        ("it is no date and no timestamp", "split by the column itself")
+    } else if !property.may_be_shown() {
+        ("it is classified, and a file would show its value", "split by a column that may be shown")
+    } else if !property.required {
+        ("it may be null", "add `required: true`")
+    } else {
+        return;
+    };
+    let title = format!("cannot split by `{}`: {problem}", split.column);
+    reading.report_at(&split.place, 1, Code::ContractConflict, title, help);
 }
 
 fn partition(reading: &mut Reading, contract: &Contract) {

@@ -175,6 +175,7 @@ fn schema_contract(reading: &mut Reading, schema: &Map<'_>, table: Table) -> Opt
         late: value("late").and_then(|node| custom::late(reading, node)).unwrap_or(Late::Rerun),
         dedupe: value("dedupe").and_then(|node| custom::dedupe(reading, node)),
         sort: value("sort").map(|node| custom::sort(reading, node)).unwrap_or_default(),
+        split: value("split").and_then(|node| custom::split(reading, node)),
         output: value("output").and_then(|node| custom::output(reading, node)).unwrap_or_else(Output::default),
         transform: value("transform").and_then(|node| custom::transform(reading, node)),
         checks,
