@@ -56,6 +56,15 @@ fn help_of_every_verb_fits_its_purpose() {
     assert_eq!(output(windrow().arg("--version")).expect(0).stdout, format!("windrow {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_allocator_has_the_options_of_the_build() {
+    let told = output(windrow().arg("--version").env("_RJEM_MALLOC_CONF", "stats_print:true")).expect(0).stderr;
+    for option in ["opt.narenas: 1\n", "opt.oversize_threshold: 0\n"] {
+        assert!(told.contains(option), "{option} is missing: was .cargo/config.toml read? {told}");
+    }
+}
+
 #[test]
 fn mistakes_on_the_command_line_are_usage_with_a_hint() {
     let project = ready();
