@@ -28,7 +28,7 @@ pub mod subject;
 mod supervise;
 pub mod turns;
 
-/// Memory in large pages: two thirds of the page faults of a window were first touches. `.cargo/config.toml` has its options.
+/// One arena, whose memory every thread uses again (ADR 16). `.cargo/config.toml` has its options.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -72,15 +72,15 @@ impl<'a> Pile<'a> {
         }
         // Rows of no order are sorted all together; only what goes to disk must be near what it is written with.
         let before = if self.ordering.is_unordered() && self.fits(&batch) { None } else { self.sorted(&batch)? };
-        let before = match &self.contract.split {
-            Some(split) => split::dealt(&batch, split, before)?,
-            None => before,
+        let (before, shares) = match &self.contract.split {
+            Some(split) => split::deal_chunk(&batch, split, before)?,
+            None => (before, Vec::new()),
         };
         let batch = match &before {
             Some(order) => reordered(&self.schema, &batch, order)?,
             None => batch,
         };
-        self.push(Run::new(position, &batch, origin, before, &self.is_key)?)
+        self.push(Run::new(position, &batch, origin, before, &self.is_key)?.with_shares(shares))
     }
 
     fn fits(&self, batch: &RecordBatch) -> bool {
@@ -124,10 +124,7 @@ impl<'a> Pile<'a> {
     pub(crate) fn order(self) -> Result<Shaped> {
         let mut runs = self.runs()?;
         let (order, duplicates) = self.ordering.order(&mut runs, self.memory)?;
-        let held = runs.held_bytes();
-        let mut rows = OrderedRows::new(runs, order);
-        self.deal(&mut rows, held)?;
-        Ok(Shaped { rows, duplicates })
+        Ok(Shaped { rows: self.dealt(OrderedRows::new(runs, order))?, duplicates })
     }
 
     /// All rows in one order, whatever order they came in; `None` when rows share a primary key.
@@ -137,20 +134,16 @@ impl<'a> Pile<'a> {
     pub(crate) fn order_any(self) -> Result<Option<OrderedRows>> {
         let mut runs = self.runs()?;
         let Some((order, ties)) = self.ordering.order_any(&mut runs, self.memory)? else { return Ok(None) };
-        let held = runs.held_bytes();
         let mut ordered = OrderedRows::new(runs, Some(order));
         if let Some(keys) = ties {
             unordered::settle(&mut ordered, &|a, b| keys.compare(a, b).is_eq())?;
         }
-        self.deal(&mut ordered, held)?;
-        Ok(Some(ordered))
+        self.dealt(ordered).map(Some)
     }
 
-    /// Deals ordered rows to files where the contract says so.
-    fn deal(&self, rows: &mut OrderedRows, held_bytes: u64) -> Result<()> {
-        let Some(split) = &self.contract.split else { return Ok(()) };
-        self.memory.require(held_bytes + split::BYTES_PER_ROW * rows.len() as u64, rows.len())?;
-        split::deal(rows, split)
+    /// Ordered rows, dealt to files where the contract says so.
+    fn dealt(&self, mut rows: OrderedRows) -> Result<OrderedRows> {
+        self.contract.split.as_ref().map_or(Ok(()), |split| rows.deal(split, self.memory)).map(|()| rows)
     }
 
     fn runs(&self) -> Result<Runs> {

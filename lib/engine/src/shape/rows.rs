@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use rayon::prelude::*;
+use windrow_core::contract::Split;
 use windrow_core::{Error, Result};
 
 use super::gather::{Dictionary, Place, Source, gather};
@@ -162,12 +163,16 @@ impl OrderedRows {
         rows.iter_mut().zip(order).for_each(|(row, at)| *row = before.get(*at).copied().unwrap_or(*row));
     }
 
-    /// Deals the rows, which stay in their order among themselves, to values of these numbers below `count`.
-    pub(super) fn deal(&mut self, numbers: &[u16], count: usize) {
-        let before = self.order.take().unwrap_or_else(|| self.runs.all());
-        let (order, split) = split::in_order(&before, numbers, count);
-        self.split = split;
-        self.order = Some(order);
+    /// Deals the rows, which stay in their order among themselves, to files of one value each.
+    ///
+    /// # Errors
+    /// `Misconfigured` when there are too many values, `OutOfMemory` when there is no room for it.
+    pub(super) fn deal(&mut self, split: &Split, memory: &Memory) -> Result<()> {
+        memory.require(self.runs.held_bytes() + split::BYTES_PER_ROW * self.len() as u64, self.len())?;
+        if let Some((order, rows)) = split::deal(&self.runs, self.order.as_deref(), split)? {
+            (self.order, self.split) = (Some(order), rows);
+        }
+        Ok(())
     }
 
     /// The rows that may share files: all of them, or those of each value of the contract's split.

@@ -13,6 +13,7 @@ use super::gather::Source;
 use super::key_part::KeyPart;
 use super::memory::Memory;
 use super::spill::SpilledColumn;
+use super::split::Share;
 use crate::chunk::{Origin, Position};
 use crate::form::plain;
 
@@ -29,6 +30,8 @@ pub(crate) struct Run {
     keys: Vec<Option<KeyPart>>,
     /// The length in bytes of the longest text of each column.
     pub(crate) longest: Vec<usize>,
+    /// The rows by the value they are split by, from the first to the last; empty when the contract splits nothing.
+    pub(crate) shares: Vec<Share>,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,12 @@ impl Run {
         let keys = keys.collect::<Result<_>>()?;
         let longest = batch.columns().iter().map(longest_text).collect();
         let columns = batch.columns().iter().cloned().map(Column::Held).collect();
-        Ok(Run { position, rows: batch.num_rows(), origin, before, columns, keys, longest })
+        Ok(Run { position, rows: batch.num_rows(), origin, before, columns, keys, longest, shares: Vec::new() })
+    }
+
+    /// The same with rows that were dealt to values.
+    pub(crate) fn with_shares(self, shares: Vec<Share>) -> Self {
+        Run { shares, ..self }
     }
 
     /// How many bytes spilling gives back.

@@ -1,28 +1,28 @@
-//! Rows of different values in different files: the rows of a window, which stand in their order, dealt to the values of one column.
-//! The rows of a value keep their order. The rows of each chunk are dealt before, so that those of a file lie together in every run.
+//! Rows of different values in different files: each chunk's rows are dealt to the values of one column, so that those of a file lie
+//! together in every run, and by what the runs say of it the rows of the window, when they stand in their order, which rows of one value
+//! keep.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Schema, TimeUnit};
-use rayon::prelude::*;
+use arrow_schema::{DataType, TimeUnit};
 use windrow_core::contract::{Split, SplitBy};
 use windrow_core::{Error, Result};
 
-use super::rows::{BATCH_ROWS, OrderedRows};
+use super::rows::Runs;
 use crate::form::plain;
 use crate::numbers::each_number;
 
 /// How many files of different values a window may have.
 const MOST_VALUES: usize = 1_000;
 
-/// How many bytes dealing takes for every row: the number of its value, and its place in the old and in the new order.
+/// How many bytes dealing takes for every row: the number of its value, and itself in the old and in the new order.
 pub(super) const BYTES_PER_ROW: u64 = 10;
 
 /// What rows of one file share.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Value {
     Number(i128),
     Text(Box<str>),
@@ -53,49 +53,88 @@ impl Found<'_> {
     }
 }
 
-/// Deals the rows to their values, in ascending order of these.
+/// Neighbours of one value in a run.
+#[derive(Debug)]
+pub(crate) struct Share {
+    value: Value,
+    rows: usize,
+}
+
+/// Rows by value: their order, and the rows of each value in it.
+pub(super) type Dealt = (Vec<u32>, Vec<Range<usize>>);
+
+/// The order of a chunk's rows when they are dealt to their values, `None` when it stays as it is; and the shares of the values.
 ///
 /// # Errors
 /// `Misconfigured` when there are too many values, or the column is not in the table.
-pub(super) fn deal(rows: &mut OrderedRows, split: &Split) -> Result<()> {
-    let column = Column { rows, index: index_of(split, rows.schema())?, by: split.by };
-    let pieces: Vec<Range<usize>> =
-        (0..rows.len()).step_by(BATCH_ROWS).map(|start| start..rows.len().min(start + BATCH_ROWS)).collect();
-    let values = pieces.par_iter().map(|piece| column.values(piece)).try_reduce(Vec::new, |a, b| Ok(merged(a, b)))?;
+pub(super) fn deal_chunk(chunk: &RecordBatch, split: &Split, order: Option<Vec<u32>>) -> Result<(Option<Vec<u32>>, Vec<Share>)> {
+    let missing =
+        |error| Error::misconfigured(format!("column `{}` of the split is not in the table", split.column)).caused_by(error);
+    let array = plain(chunk.column(chunk.schema_ref().index_of(&split.column).map_err(missing)?))?;
+    let mut values: Vec<Value> = Vec::new();
+    each_value(&array, split.by, |_, found| {
+        // One more than there may be is enough to know of.
+        if let Err(place) = values.binary_search_by(|value| found.compare(value))
+            && values.len() <= MOST_VALUES
+        {
+            values.insert(place, found.to_value());
+        }
+    })?;
     require_few(&values, split)?;
-    if values.len() < 2 {
-        return Ok(());
+    let mut numbers = vec![u16::MAX; chunk.num_rows()];
+    each_value(&array, split.by, |row, found| {
+        let number = values.binary_search_by(|value| found.compare(value)).ok().and_then(|number| u16::try_from(number).ok());
+        if let (Some(slot), Some(number)) = (numbers.get_mut(row), number) {
+            *slot = number;
+        }
+    })?;
+    if numbers.contains(&u16::MAX) {
+        // Nulls were refused before.
+        return Err(Error::internal("a row has no value to be split by"));
     }
-    let numbers = pieces.par_iter().map(|piece| column.numbers(piece, &values)).collect::<Result<Vec<_>>>()?;
-    rows.deal(&numbers.concat(), values.len());
-    Ok(())
+    let (order, ranges) = if values.len() == 1 {
+        (order, std::iter::once(0..numbers.len()).collect())
+    } else {
+        let before = order.unwrap_or_else(|| (0..u32::try_from(chunk.num_rows()).unwrap_or(u32::MAX)).collect());
+        let (order, ranges) = in_order(&before, &numbers, values.len());
+        (Some(order), ranges)
+    };
+    Ok((order, values.into_iter().zip(ranges).map(|(value, rows)| Share { value, rows: rows.len() }).collect()))
 }
 
-/// The order of a chunk's rows when they are dealt to their values; `None` when it stays as it is.
+/// Deals all rows to their values, in ascending order of these: their order, and which of them are of one value. `None` for rows of one
+/// value, which stay as they are.
 ///
 /// # Errors
-/// As [`deal`].
-pub(super) fn dealt(chunk: &RecordBatch, split: &Split, order: Option<Vec<u32>>) -> Result<Option<Vec<u32>>> {
-    let array = plain(chunk.column(index_of(split, chunk.schema_ref())?))?;
-    let mut values = Values::default();
-    each_value(&array, split.by, |_, found| values.add(found))?;
-    let values = values.0;
+/// `Misconfigured` when there are too many values.
+pub(super) fn deal(runs: &Runs, order: Option<&[u32]>, split: &Split) -> Result<Option<Dealt>> {
+    let shares = || runs.runs.iter().flat_map(|run| &run.shares);
+    let mut values: Vec<&Value> = shares().map(|share| &share.value).collect();
+    values.sort_unstable();
+    values.dedup();
     require_few(&values, split)?;
     if values.len() < 2 {
-        return Ok(order);
+        return Ok(None);
     }
-    let mut numbers = vec![u16::MAX; chunk.num_rows()];
-    each_value(&array, split.by, |row, found| number(&mut numbers, row, found, &values))?;
-    let before = order.unwrap_or_else(|| (0..u32::try_from(chunk.num_rows()).unwrap_or(u32::MAX)).collect());
-    let numbers: Vec<u16> = before.iter().filter_map(|row| numbers.get(*row as usize).copied()).collect();
-    require_all(&numbers)?;
-    Ok(Some(in_order(&before, &numbers, values.len()).0))
+    let mut numbers: Vec<u16> = Vec::with_capacity(runs.len());
+    for share in shares() {
+        let number = values.binary_search(&&share.value).ok().and_then(|number| u16::try_from(number).ok());
+        numbers.extend(std::iter::repeat_n(number.unwrap_or_default(), share.rows));
+    }
+    let (order, mut ranges) = match order {
+        Some(order) => in_order(order, &numbers, values.len()),
+        None => in_order(&runs.all(), &numbers, values.len()),
+    };
+    // All rows of a value may have been dropped for their key.
+    ranges.retain(|rows| !rows.is_empty());
+    Ok(Some((order, ranges)))
 }
 
 /// Rows by the number of their value, those of each in the order they are in, and where each begins and ends.
-pub(super) fn in_order(rows: &[u32], numbers: &[u16], count: usize) -> (Vec<u32>, Vec<Range<usize>>) {
+fn in_order(rows: &[u32], numbers: &[u16], count: usize) -> Dealt {
+    let number = |row: u32| numbers.get(row as usize).map_or(0, |number| usize::from(*number));
     let mut rows_of = vec![0_usize; count];
-    numbers.iter().for_each(|number| rows_of[usize::from(*number)] += 1);
+    rows.iter().for_each(|row| rows_of[number(*row)] += 1);
     let mut end = 0;
     let following = |rows: usize| {
         end += rows;
@@ -104,86 +143,20 @@ pub(super) fn in_order(rows: &[u32], numbers: &[u16], count: usize) -> (Vec<u32>
     let ranges: Vec<Range<usize>> = rows_of.into_iter().map(following).collect();
     let mut next: Vec<usize> = ranges.iter().map(|range| range.start).collect();
     let mut order = vec![0; rows.len()];
-    for (row, number) in rows.iter().zip(numbers) {
-        let next = &mut next[usize::from(*number)];
+    for row in rows {
+        let next = &mut next[number(*row)];
         order[*next] = *row;
         *next += 1;
     }
     (order, ranges)
 }
 
-fn index_of(split: &Split, schema: &Schema) -> Result<usize> {
-    let missing =
-        |error| Error::misconfigured(format!("column `{}` of the split is not in the table", split.column)).caused_by(error);
-    schema.index_of(&split.column).map_err(missing)
-}
-
-fn require_few(values: &[Value], split: &Split) -> Result<()> {
+fn require_few<T>(values: &[T], split: &Split) -> Result<()> {
     if values.len() <= MOST_VALUES {
         return Ok(());
     }
     let message = format!("`split` by `{split}` would make more than {MOST_VALUES} files of one window");
     Err(Error::misconfigured(message).help("split by a column of fewer values, or by month(…) or year(…) of a date"))
-}
-
-/// Nulls were refused before.
-fn require_all(numbers: &[u16]) -> Result<()> {
-    if numbers.contains(&u16::MAX) { Err(Error::internal("a row has no value to be split by")) } else { Ok(()) }
-}
-
-/// Values that were found, ascending, each once; one more than there may be is enough to know of.
-#[derive(Default)]
-struct Values(Vec<Value>);
-
-impl Values {
-    fn add(&mut self, found: Found<'_>) {
-        if let Err(place) = self.0.binary_search_by(|value| found.compare(value))
-            && self.0.len() <= MOST_VALUES
-        {
-            self.0.insert(place, found.to_value());
-        }
-    }
-}
-
-/// Notes the number of a row's value.
-fn number(numbers: &mut [u16], row: usize, found: Found<'_>, values: &[Value]) {
-    let number = values.binary_search_by(|value| found.compare(value)).ok().and_then(|number| u16::try_from(number).ok());
-    if let (Some(slot), Some(number)) = (numbers.get_mut(row), number) {
-        *slot = number;
-    }
-}
-
-/// The column that rows are dealt by.
-struct Column<'a> {
-    rows: &'a OrderedRows,
-    index: usize,
-    by: SplitBy,
-}
-
-impl Column<'_> {
-    /// The values of some rows.
-    fn values(&self, rows: &Range<usize>) -> Result<Vec<Value>> {
-        let mut values = Values::default();
-        self.each(rows, |_, found| values.add(found))?;
-        Ok(values.0)
-    }
-
-    /// For each of some rows the number of its value.
-    fn numbers(&self, rows: &Range<usize>, values: &[Value]) -> Result<Vec<u16>> {
-        let mut numbers = vec![u16::MAX; rows.len()];
-        self.each(rows, |row, found| number(&mut numbers, row, found, values))?;
-        require_all(&numbers).map(|()| numbers)
-    }
-
-    fn each(&self, rows: &Range<usize>, mut see: impl FnMut(usize, Found<'_>)) -> Result<()> {
-        let mut start = 0;
-        self.rows.group(std::slice::from_ref(rows)).column(self.index, &mut |array| {
-            let array = plain(&array)?;
-            each_value(&array, self.by, |row, found| see(start + row, found))?;
-            start += array.len();
-            Ok(())
-        })
-    }
 }
 
 fn each_value(array: &ArrayRef, by: SplitBy, mut see: impl FnMut(usize, Found<'_>)) -> Result<()> {
@@ -236,14 +209,6 @@ fn month_of(day: i64) -> i64 {
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     12 * (400 * day.div_euclid(146_097) + year) + (5 * of_year + 2) / 153 + 2
-}
-
-/// Both, ascending, each value once.
-fn merged(mut a: Vec<Value>, b: Vec<Value>) -> Vec<Value> {
-    a.extend(b);
-    a.sort_unstable();
-    a.dedup();
-    a
 }
 
 #[cfg(test)]

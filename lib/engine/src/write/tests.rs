@@ -10,14 +10,14 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Encoding;
 use parquet::file::metadata::ParquetMetaData;
-use windrow_core::contract::{Contract, DataType, SortKey, Split, SplitBy, TimeUnit};
+use windrow_core::contract::{Contract, DataType, Dedupe, DedupePolicy, SortKey, Split, SplitBy, TimeUnit};
 use windrow_core::{Error, ErrorKind, Result};
 
 use super::*;
 use crate::chunk::{Chunk, Origin};
 use crate::schema::file_schema;
 use crate::shape::{Memory, OrderedRows, shape, shape_within};
-use crate::test_contracts::{F64, I32, I64, TEXT, boolean, contract, date, decimal, property, timestamp};
+use crate::test_contracts::{F64, I32, I64, TEXT, boolean, contract, date, decimal, property, timestamp, with_key};
 
 fn batch(contract: &Contract, columns: Vec<ArrayRef>) -> RecordBatch {
     RecordBatch::try_new(Arc::new(file_schema(contract)), columns).unwrap()
@@ -440,6 +440,19 @@ fn a_value_of_many_rows_has_several_files_and_no_rows_have_one() {
     assert_eq!(of("open") + of("closed"), summaries.len());
     assert!(of("open") > 1 && of("closed") > of("open"), "{summaries:?}");
     assert_eq!(written(&contract, &[]).0.len(), 1);
+}
+
+#[test]
+fn a_value_whose_rows_were_all_dropped_for_their_key_has_no_file() {
+    let (contract, batches) = split_by("status", SplitBy::Value, 128 << 20);
+    let mut contract = with_key(contract, &["id"]);
+    contract.dedupe = Some(Dedupe { policy: DedupePolicy::First, place: contract.window.place.clone() });
+    let mut columns = batches[0].slice(0, 10).columns().to_vec();
+    columns[2] = Arc::new(StringArray::from(vec!["again"; 10]));
+    let again = batch(&contract, columns);
+    let (summaries, _) = written(&contract, &[batches[0].clone(), again]);
+    let values: Vec<&str> = summaries.iter().map(|part| part.stats[2].min.as_deref().unwrap()).collect();
+    assert_eq!(values, ["closed", "open"]);
 }
 
 #[test]
