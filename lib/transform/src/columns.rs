@@ -151,7 +151,11 @@ fn texts(column: &StringChunked) -> Option<ArrayRef> {
         return None;
     }
     let mut builder = StringBuilder::with_capacity(column.len(), bytes);
-    column.iter().for_each(|text| builder.append_option(text));
+    if column.null_count() == 0 {
+        column.downcast_iter().for_each(|chunk| chunk.values_iter().for_each(|text| builder.append_value(text)));
+    } else {
+        column.iter().for_each(|text| builder.append_option(text));
+    }
     Some(Arc::new(builder.finish()))
 }
 

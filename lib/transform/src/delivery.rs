@@ -108,7 +108,8 @@ fn one(small: &mut Vec<RecordBatch>) -> Result<RecordBatch> {
 pub(crate) fn within_digits(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
     for batch in &batches {
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-            let Some(decimals) = column.as_any().downcast_ref::<Decimal128Array>() else { continue };
+            let decimals = column.as_any().downcast_ref::<Decimal128Array>();
+            let Some(decimals) = decimals.filter(|decimals| !all_within(decimals)) else { continue };
             decimals.validate_decimal_precision(decimals.precision()).map_err(|error| {
                 let message = "a decimal has more digits than its type holds";
                 Error::new(ErrorKind::Misconfigured, message).with("column", field.name()).caused_by(error)
@@ -116,6 +117,12 @@ pub(crate) fn within_digits(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch
         }
     }
     Ok(batches)
+}
+
+/// Tells whether all numbers have the digits of their type, those of nulls as well; that is quick, and the rule.
+fn all_within(decimals: &Decimal128Array) -> bool {
+    let bound = 10_u128.pow(u32::from(decimals.precision()));
+    decimals.values().iter().fold(true, |all, number| all & (number.unsigned_abs() < bound))
 }
 
 #[cfg(test)]
@@ -155,6 +162,19 @@ mod tests {
             delivery.take(&frame(0..3)).unwrap();
             let order = DataFrame::new(2, vec![Series::new(NUMBER.into(), numbers).into_column()]).unwrap();
             assert_eq!(delivery.batches(&order).unwrap_err().kind(), ErrorKind::Internal);
+        }
+    }
+
+    #[test]
+    fn digits_are_counted_where_there_is_a_value() {
+        let most = 10_i128.pow(5) - 1;
+        let of = |values: Vec<i128>, is_valid: Vec<bool>| {
+            let array = Decimal128Array::new(values.into(), Some(is_valid.into())).with_precision_and_scale(5, 2).unwrap();
+            within_digits(vec![RecordBatch::try_from_iter([("d", Arc::new(array) as _)]).unwrap()])
+        };
+        assert!(of(vec![most, -most, most + 1], vec![true, true, false]).is_ok());
+        for too_many in [most + 1, -most - 1, i128::MIN] {
+            assert_eq!(of(vec![0, too_many], vec![true, true]).unwrap_err().kind(), ErrorKind::Misconfigured);
         }
     }
 

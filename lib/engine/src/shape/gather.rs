@@ -1,7 +1,8 @@
 //! Rows of one column picked from many arrays in a given order.
 //!
 //! Every run stands in the final order within itself, so the places of a run only go up: each array is read from its
-//! front to its back, and the caches hold the few lines that are being read.
+//! front to its back, and the caches hold the few lines that are being read. Places that are neighbours in long stretches, as those
+//! of a result that came in order, are copied stretch by stretch; one stretch alone is not copied at all.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use arrow_array::{
 };
 use arrow_buffer::{BooleanBufferBuilder, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType};
+use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
 use windrow_core::{Error, Result};
 
@@ -82,11 +84,59 @@ pub(crate) fn gather(
     if let Some(dictionary) = dictionary {
         return see(coded(sources, dictionary, places)?);
     }
+    if let Some(array) = stretches(places).and_then(|stretches| joined(sources, &stretches)) {
+        return see(array);
+    }
     downcast_primitive! {
         data_type => (primitive, sources, places),
         DataType::Utf8 | DataType::Dictionary(_, _) => texts(sources, places, see),
         _ => see(others(sources, places)?),
     }
+}
+
+/// The first of neighbouring rows of a run, and how many they are.
+type Stretch = (Place, usize);
+
+/// How many rows a stretch must have on average to be worth more than so many single rows.
+const LONG_STRETCH: usize = 32;
+
+/// The places as stretches of neighbouring rows; `None` when these are short.
+fn stretches(places: &[Place]) -> Option<Vec<Stretch>> {
+    let most = places.len() / LONG_STRETCH;
+    let mut stretches: Vec<Stretch> = Vec::new();
+    for neighbours in places.chunk_by(|a, b| a.run == b.run && b.row.wrapping_sub(a.row) == 1) {
+        if stretches.len() == most {
+            return None;
+        }
+        stretches.push((*neighbours.first()?, neighbours.len()));
+    }
+    Some(stretches)
+}
+
+/// The rows of stretches in one array; `None` for types and sizes that want more thought.
+fn joined(sources: &[Source], stretches: &[Stretch]) -> Option<ArrayRef> {
+    let parts = stretches.iter().map(|(first, rows)| {
+        let source = sources.get(first.run as usize)?;
+        let start = (first.row as usize).checked_sub(source.base)?;
+        (start + rows <= source.array.len()).then(|| source.array.slice(start, *rows))
+    });
+    let parts: Vec<ArrayRef> = parts.collect::<Option<_>>()?;
+    let data_type = parts.first()?.data_type();
+    if parts.iter().any(|part| part.data_type() != data_type) {
+        return None;
+    }
+    let text_bytes = |part: &ArrayRef| {
+        let offsets = part.as_string_opt::<i32>().map(StringArray::value_offsets)?;
+        usize::try_from(offsets.last()? - offsets.first()?).ok()
+    };
+    let fits = match data_type {
+        DataType::Utf8 => parts.iter().map(text_bytes).sum::<Option<usize>>()? <= MAX_TEXT_BYTES,
+        other => other.is_primitive(),
+    };
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    let array = if fits { concat(&parts).ok()? } else { return None };
+    // Row by row a column without nulls has no null buffer, and what is written must not depend on the way.
+    (array.null_count() > 0 || array.nulls().is_none()).then_some(array)
 }
 
 fn primitives<T: ArrowPrimitiveType>(sources: &[Source], places: &[Place]) -> ArrayRef {
@@ -223,7 +273,66 @@ fn others(sources: &[Source], places: &[Place]) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::Int64Array;
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn places(stretches: &[(u32, u32, u32)]) -> Vec<Place> {
+        stretches.iter().flat_map(|(run, start, rows)| (*start..start + rows).map(|row| Place { run: *run, row })).collect()
+    }
+
+    fn gathered(sources: &[Source], places: &[Place]) -> Vec<ArrayRef> {
+        let mut arrays = Vec::new();
+        let see = &mut |array: ArrayRef| {
+            arrays.push(array);
+            Ok(())
+        };
+        gather(sources, None, places, see).unwrap();
+        arrays
+    }
+
+    fn numbers(has_null: bool) -> ArrayRef {
+        Arc::new((0..400).map(|n| (!has_null || n % 7 > 0).then_some(n)).collect::<Int64Array>())
+    }
+
+    fn words(has_null: bool) -> ArrayRef {
+        let word = |n: usize| (!has_null || !n.is_multiple_of(5)).then(|| "zoë".repeat(n % 9));
+        Arc::new((0..400).map(word).collect::<StringArray>())
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_the_same_by_stretches_and_one_by_one(
+            stretches in prop::collection::vec((0_u32..3, 10_u32..200, 1_u32..200), 1..9),
+            are_long in any::<bool>(),
+            of_texts in any::<bool>(),
+        ) {
+            let cut = |rows: u32| if are_long { rows.max(40) } else { rows % 4 + 1 };
+            let stretches: Vec<_> = stretches.into_iter().map(|(run, start, rows)| (run, start, cut(rows))).collect();
+            let places = places(&stretches);
+            let column = if of_texts { words } else { numbers };
+            let arrays = [column(false), column(true), column(false)];
+            // The second run starts at its tenth row, as one that was read from disk.
+            let source = |(array, base): (&ArrayRef, usize)| Source { array: array.slice(base, array.len() - base), base };
+            let sources: Vec<Source> = arrays.iter().zip([0, 10, 0]).map(source).collect();
+            let indices: Vec<(usize, usize)> = places.iter().map(|place| (place.run as usize, place.row as usize)).collect();
+            let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+            let found = gathered(&sources, &places);
+            prop_assert_eq!(found.len(), 1);
+            prop_assert_eq!(&found[0], &interleave(&arrays, &indices).unwrap());
+            prop_assert_eq!(found[0].nulls().is_some(), found[0].null_count() > 0);
+            prop_assert_eq!(super::stretches(&places).is_some(), are_long);
+        }
+    }
+
+    #[test]
+    fn one_stretch_is_not_copied() {
+        let source = Source { array: numbers(false), base: 0 };
+        let values = |array: &ArrayRef| array.as_primitive::<arrow_array::types::Int64Type>().values().as_ptr();
+        let found = gathered(std::slice::from_ref(&source), &places(&[(0, 0, 400)]));
+        assert_eq!(values(&found[0]), values(&source.array));
+    }
 
     #[test]
     #[ignore = "allocates 2.5 GiB; a step of its own in tests/run.sh"]
