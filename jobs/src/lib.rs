@@ -6,7 +6,6 @@
 //!
 //! Invariant: environment, clock and randomness are touched only in [`runtime`]; exit codes come only from
 //! `windrow_core::ErrorKind`.
-#![forbid(unsafe_code)]
 
 pub mod alert;
 pub mod cli;

@@ -1,5 +1,4 @@
 //! AWS around a lake: credentials and configuration for S3, the callbacks of a Step Functions task, and the replay queue.
-#![forbid(unsafe_code)]
 
 mod credentials;
 mod failure;

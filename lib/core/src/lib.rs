@@ -8,7 +8,6 @@
 //! Invariant: no store, environment, clock, randomness or thread is touched here, and no polars, arrow, object_store
 //! or AWS crate is a dependency; `tests/purity.sh` proves it. What acts lives in `windrow-lake` (stores),
 //! `windrow-engine` (bytes to columns), `windrow-transform` (SQL) and `windrow-jobs` (the command line).
-#![forbid(unsafe_code)]
 
 pub mod canonical;
 pub mod code;

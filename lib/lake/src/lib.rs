@@ -34,7 +34,6 @@
 //! # })
 //! # }
 //! ```
-#![forbid(unsafe_code)]
 
 mod catalog;
 mod classify;

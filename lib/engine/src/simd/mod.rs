@@ -7,10 +7,9 @@
 //! The loop itself is handed in as a [`Words`], so that it is compiled inside the one function that has the instruction set
 //! enabled and the masks of every word are made inline. All paths give the same bits; the tests compare them.
 //!
-//! Invariant: [`Level::run`] has the only `unsafe` code of windrow, the calls of functions that are compiled for instructions
-//! the machine was found to have. Everything in them is safe: no pointer is read, and no element before it was written.
-//! Besides the tests, `fuzz/run.sh` runs it under the address sanitizer, `memcheck.sh` under valgrind, `arm/run.sh` on an
-//! emulated ARM. Miri never did: it is not part of the stable toolchain.
+//! windrow has no `unsafe` code of its own: what the machine was found to have is a value of `pulp`, which calls the loop compiled for
+//! it and has the instructions as safe functions. Besides the tests, `fuzz/run.sh` runs this module under the address sanitizer,
+//! `memcheck.sh` under valgrind, `arm/run.sh` on an emulated ARM.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -42,14 +41,13 @@ pub(crate) struct Masks {
 
 /// A loop over words; its `run` is to be `#[inline(always)]`.
 pub(crate) trait Words {
-    /// Runs the loop with the masks of a word, and with [`portable::prefix_xor`] or what is faster.
+    /// Runs the loop with the masks of a word, and with [`portable::prefix_xor`].
     fn run(self, masks: impl Fn(&[u8; 64]) -> Masks, prefix_xor: impl Fn(u64) -> u64);
 }
 
 /// How the bits are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    #[cfg_attr(target_arch = "aarch64", allow(dead_code, reason = "every such machine has NEON; the tests compare with it"))]
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -61,25 +59,26 @@ impl Level {
     /// The best one of this machine.
     pub(crate) fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        let best = if avx2::is_detected() { Level::Avx2 } else { Level::Portable };
+        if pulp::x86::V3::is_available() {
+            return Level::Avx2;
+        }
         #[cfg(target_arch = "aarch64")]
-        let best = Level::Neon;
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let best = Level::Portable;
-        best
+        if pulp::aarch64::Neon::is_available() {
+            return Level::Neon;
+        }
+        Level::Portable
     }
 
     /// Runs a loop with the instructions of this level.
-    #[allow(unsafe_code, reason = "vector instructions: see the invariant above")]
     pub(crate) fn run(self, needles: Needles, words: impl Words) {
-        match self {
-            Level::Portable => portable::run(needles, words),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: this level is only made by `detect`, after the features of `run` were found.
-            Level::Avx2 => unsafe { avx2::run(needles, words) },
-            #[cfg(target_arch = "aarch64")]
-            // SAFETY: every machine of this architecture has NEON.
-            Level::Neon => unsafe { neon::run(needles, words) },
+        #[cfg(target_arch = "x86_64")]
+        if let (Level::Avx2, Some(simd)) = (self, pulp::x86::V3::try_new()) {
+            return avx2::run(simd, needles, words);
         }
+        #[cfg(target_arch = "aarch64")]
+        if let (Level::Neon, Some(simd)) = (self, pulp::aarch64::Neon::try_new()) {
+            return neon::run(simd, needles, words);
+        }
+        portable::run(needles, words);
     }
 }
