@@ -1,9 +1,11 @@
 //! What raw-to-clean and clean-to-curated share: claim an epoch, write the parts, register them as staged.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_schema::Schema;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
 use windrow_core::ledger::{ContractRef, FileEntry, InputEntry, RowCounts};
 use windrow_core::{Contract, Epoch, Error, PartitionWindow, Result, Table};
 use windrow_engine::schema;
@@ -13,6 +15,12 @@ use windrow_lake::{ClaimRequest, Claimed, Head, LakeTable, Output, Spool, Spoole
 
 use crate::runtime;
 use crate::session::Session;
+
+/// How many files get their names while others are encoded.
+const FILES_ON_THEIR_WAY: usize = 8;
+
+/// A file that takes more memory than this until it is stored is waited for.
+const MOST_HELD_BYTES: usize = 1 << 20;
 
 /// An output that waits for the gate.
 #[derive(Clone, Debug)]
@@ -94,9 +102,16 @@ pub fn stage(
     inputs: Vec<InputEntry>,
     rows: RowCounts,
 ) -> Result<StagedWindow> {
-    let parts = Parts { session, table, claimed, schema: schema::file_schema(contract), written: Mutex::default() };
+    let parts = Parts {
+        session,
+        table,
+        claimed,
+        schema: schema::file_schema(contract),
+        staged: Mutex::default(),
+        room: Arc::new(Semaphore::new(FILES_ON_THEIR_WAY)),
+    };
     write::write_parts(contract, ordered, &parts)?;
-    let mut files = parts.written.into_inner().map_err(|_| Error::internal("a writer thread failed"))?;
+    let mut files = parts.files()?;
     files.sort_by_key(|file| file.path.number);
     let (count, bytes) = (files.len(), files.iter().map(|file| file.size).sum());
     let contract_ref =
@@ -107,13 +122,46 @@ pub fn stage(
     Ok(StagedWindow { table, window, epoch, rows, files: count, bytes, inputs })
 }
 
-/// The files of an attempt, as they are written.
+/// The files of an attempt, as they are written. A store takes its time to make a file durable, so small files, which are
+/// many, get their names while others are encoded.
 struct Parts<'a> {
     session: &'a Session<'a>,
     table: &'a LakeTable,
     claimed: &'a Claimed,
     schema: Schema,
-    written: Mutex<Vec<FileEntry>>,
+    staged: Mutex<Staged>,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Staged {
+    files: Vec<FileEntry>,
+    on_their_way: JoinSet<Result<FileEntry>>,
+}
+
+impl Staged {
+    fn take(&mut self, file: std::result::Result<Result<FileEntry>, JoinError>) -> Result<()> {
+        let file = file.map_err(|error| Error::internal("a file could not be stored").caused_by(error))?;
+        self.files.push(file?);
+        Ok(())
+    }
+}
+
+impl Parts<'_> {
+    fn staged(&self) -> MutexGuard<'_, Staged> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All files, once each is there under its name.
+    fn files(self) -> Result<Vec<FileEntry>> {
+        let mut staged = self.staged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.session.runtime.block_on(async {
+            while let Some(file) = staged.on_their_way.join_next().await {
+                staged.take(file)?;
+            }
+            Ok(staged.files)
+        })
+    }
 }
 
 impl PartStore for Parts<'_> {
@@ -135,9 +183,27 @@ impl PartStore for Parts<'_> {
             return Err(error.with("expected", part.rows).with("found", rows));
         }
         let stats = Value::Array(part.stats.iter().map(stats_json).collect());
-        let staged = self.table.stage_spooled(self.claimed, part.index, spooled, part.rows, stats);
-        let entry = self.session.runtime.handle().block_on(staged)?;
-        self.written.lock().map_err(|_| Error::internal("a writer thread failed"))?.push(entry);
+        let runtime = self.session.runtime.handle();
+        let is_large = spooled.held_bytes() > MOST_HELD_BYTES;
+        let (table, claimed, room) = (self.table.clone(), self.claimed.clone(), self.room.clone());
+        let (index, rows) = (part.index, part.rows);
+        let place =
+            runtime.block_on(room.acquire_owned()).map_err(|error| Error::internal("no files are taken").caused_by(error))?;
+        let staging = async move {
+            let file = table.stage_spooled(&claimed, index, spooled, rows, stats).await;
+            drop(place);
+            file
+        };
+        if is_large {
+            let file = runtime.block_on(staging);
+            return self.staged().take(Ok(file));
+        }
+        let mut staged = self.staged();
+        staged.on_their_way.spawn_on(staging, runtime);
+        // What failed is told soon, and not when all is written.
+        while let Some(file) = staged.on_their_way.try_join_next() {
+            staged.take(file)?;
+        }
         Ok(())
     }
 }

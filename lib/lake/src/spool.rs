@@ -153,6 +153,14 @@ impl Spooled {
     pub fn size(&self) -> u64 {
         self.size
     }
+
+    /// How many bytes of memory it takes until it is staged: none on a folder.
+    pub fn held_bytes(&self) -> usize {
+        match &self.body {
+            Sealed::Memory(bytes) => bytes.len(),
+            Sealed::Disk(_) => 0,
+        }
+    }
 }
 
 impl LakeTable {
