@@ -180,6 +180,24 @@ fn rows_of_different_values_stay_in_different_files() {
 }
 
 #[test]
+fn many_files_of_which_none_can_be_stored_are_told_and_leave_nothing() {
+    let project = Tiny::default().project();
+    set_size(&project, Some("2KiB"));
+    project.write(&raw_file("a.csv"), raw(1));
+    let data = "lake/store/clean/t/data";
+    project.write(data, "not a folder");
+    let stage = ["raw-to-clean", "--dataset", "t", "--window", WINDOW];
+    let refused = project.run(&stage);
+    assert_ne!(refused.code, 0, "{}", refused.stderr);
+    assert!(refused.stderr.contains("cannot write") && refused.stderr.contains("data/"), "{}", refused.stderr);
+    assert_eq!(refused.stderr.matches("error[").count(), 1, "{}", refused.stderr);
+    assert!(project.tree("lake/store").keys().all(|key| !key.contains("staged") && !key.ends_with("parquet")));
+    std::fs::remove_file(project.path(data)).unwrap();
+    project.run_json(&RUN).expect(0);
+    assert!(version(&project, "clean/t", 2).0 > 5);
+}
+
+#[test]
 fn tables_that_read_a_compacted_one_stay_up_to_date_and_read_its_rows() {
     let project = fragmented(Tiny { is_curated: true, ..Tiny::default() }.project());
     let staged =
