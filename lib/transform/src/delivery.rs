@@ -119,7 +119,7 @@ pub(crate) fn within_digits(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch
     Ok(batches)
 }
 
-/// Tells whether all numbers have the digits of their type, those of nulls as well; that is quick, and the rule.
+/// Tells whether all numbers have the digits of their type, whatever stands where a null is as well: mostly so, and quickly seen.
 fn all_within(decimals: &Decimal128Array) -> bool {
     let bound = 10_u128.pow(u32::from(decimals.precision()));
     decimals.values().iter().fold(true, |all, number| all & (number.unsigned_abs() < bound))

@@ -9,7 +9,7 @@
 
 use windrow_core::Code;
 
-use crate::simd::{Level, Masks, Needles, Places, Words};
+use crate::simd::{Level, Masks, Needles, Places, Words, prefix_xor};
 
 /// The bytes with a meaning.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +90,7 @@ struct Scan<'a> {
 
 impl Words for Scan<'_> {
     #[inline(always)]
-    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks, prefix_xor: impl Fn(u64) -> u64) {
+    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks) {
         let index = self.index;
         let mut carry = index.carry;
         for word in self.words {

@@ -17,11 +17,14 @@ mod avx2;
 mod neon;
 mod places;
 mod portable;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod vector;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use places::Places;
+pub(crate) use portable::prefix_xor;
 
 /// The bytes to look for; line ends always are.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +44,8 @@ pub(crate) struct Masks {
 
 /// A loop over words; its `run` is to be `#[inline(always)]`.
 pub(crate) trait Words {
-    /// Runs the loop with the masks of a word, and with [`portable::prefix_xor`].
-    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks, prefix_xor: impl Fn(u64) -> u64);
+    /// Runs the loop with the masks of a word.
+    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks);
 }
 
 /// How the bits are made.
@@ -73,11 +76,11 @@ impl Level {
     pub(crate) fn run(self, needles: Needles, words: impl Words) {
         #[cfg(target_arch = "x86_64")]
         if let (Level::Avx2, Some(simd)) = (self, pulp::x86::V3::try_new()) {
-            return avx2::run(simd, needles, words);
+            return simd.vectorize(vector::Loop { simd, needles, words });
         }
         #[cfg(target_arch = "aarch64")]
         if let (Level::Neon, Some(simd)) = (self, pulp::aarch64::Neon::try_new()) {
-            return neon::run(simd, needles, words);
+            return simd.vectorize(vector::Loop { simd, needles, words });
         }
         portable::run(needles, words);
     }

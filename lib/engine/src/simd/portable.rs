@@ -3,7 +3,7 @@
 use super::{Masks, Needles, Words};
 
 pub(super) fn run(needles: Needles, words: impl Words) {
-    words.run(|word| masks(word, needles), prefix_xor);
+    words.run(|word| masks(word, needles));
 }
 
 pub(super) fn masks(word: &[u8; 64], needles: Needles) -> Masks {
@@ -35,8 +35,8 @@ fn matches(word: &[u8; 64], byte: u8) -> u64 {
 }
 
 /// Each bit becomes the parity of itself and all lower bits: all ones between an opening and its closing quote.
-#[inline]
-pub(super) fn prefix_xor(mut bits: u64) -> u64 {
+#[inline(always)]
+pub(crate) fn prefix_xor(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;
     }

@@ -9,7 +9,7 @@ struct Collect<'a> {
 }
 
 impl Words for Collect<'_> {
-    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks, prefix_xor: impl Fn(u64) -> u64) {
+    fn run(self, masks: impl Fn(&[u8; 64]) -> Masks) {
         self.found.extend(self.words.iter().map(|word| {
             let found = masks(word);
             (found, prefix_xor(found.quotes))
