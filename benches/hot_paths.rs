@@ -24,7 +24,7 @@ use windrow_engine::write::{PartStore, PartSummary};
 use windrow_engine::{Chunk, InputFile, read, schema, shape, write};
 use windrow_jobs::project::Project;
 use windrow_lake::Lake;
-use windrow_transform::{Derivation, Params, TableInput, run_checks};
+use windrow_transform::{Derivation, Params, Stop, TableInput, run_checks};
 
 // The sources of the engine as they are, so that measuring the index needs no door in the engine's interface.
 #[allow(dead_code, unused_imports, reason = "the sources hold what only the engine and its tests use")]
@@ -260,7 +260,7 @@ fn lake(criterion: &mut Criterion) {
     let params = Params::new(window, &jiff::tz::TimeZone::UTC, jiff::Timestamp::UNIX_EPOCH).expect("parameters");
     let checks = project.checks(&name);
     group.bench_function(format!("check/clean.flights/{}checks", checks.len()), |bencher| {
-        bencher.iter(|| black_box(run_checks(checks, &input, &params)));
+        bencher.iter(|| black_box(run_checks(checks, &input, &params, &Stop::default())));
     });
     group.finish();
 }

@@ -26,6 +26,7 @@ pub mod stage;
 pub mod subject;
 mod supervise;
 pub mod turns;
+pub mod watch;
 
 /// One arena, whose memory every thread uses again (ADR 16). `.cargo/config.toml` has its options.
 #[cfg(target_os = "linux")]

@@ -22,7 +22,7 @@ pub struct Runtime {
 }
 
 /// What is said when the process leaves at once.
-pub type LastWords = Arc<dyn Fn() + Send + Sync>;
+pub type LastWords = Arc<dyn Fn(&Error) + Send + Sync>;
 
 /// How long after a signal a request to the store may still take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,6 +78,11 @@ impl Runtime {
         Ok(())
     }
 
+    /// Whether the run has been asked to stop, for who looks on another thread.
+    pub fn interrupted(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupted)
+    }
+
     /// Since the start of the process, about.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
@@ -115,13 +120,14 @@ async fn watch_signals(interrupted: Arc<AtomicBool>, no_patience: tokio::sync::w
         () = ASKED_TO_STOP.notified() => {},
         () = drain => {},
     }
-    last_words();
-    leave_now();
+    last_words(&stopped());
+    leave_now(ErrorKind::Interrupted);
 }
 
-#[expect(clippy::exit, reason = "a second signal, or a step that does not end within 20 s, leaves at once; commits are atomic")]
-fn leave_now() {
-    std::process::exit(i32::from(ErrorKind::Interrupted.exit_code()));
+/// Leaves without waiting for anything: whatever is half done is invisible without an outcome.
+#[expect(clippy::exit, reason = "a second signal, a step that does not end within 20 s, no memory left; commits are atomic")]
+pub fn leave_now(kind: ErrorKind) {
+    std::process::exit(i32::from(kind.exit_code()));
 }
 
 /// The moment, for measuring durations.
@@ -212,6 +218,31 @@ pub fn peak_memory() -> Option<u64> {
     kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// How much memory this process holds now that is no file's, in bytes, as the kernel counts it. `None` where the system does not
+/// tell.
+pub fn held_memory() -> Option<u64> {
+    kibibytes(&std::fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")
+}
+
+/// Gives memory back to the system that was freed, and that the allocator keeps for a while.
+#[cfg(target_os = "linux")]
+pub fn give_memory_back() {
+    use tikv_jemalloc_ctl::{Access, AsName, arenas};
+    for arena in 0..arenas::narenas::read().unwrap_or(0) {
+        let key = format!("arena.{arena}.dirty_decay_ms\0");
+        let key = key.as_bytes().name();
+        // Of an arena that was never used nothing is known, and nothing is kept.
+        let kept_for: Result<isize, _> = key.read();
+        if let Ok(kept_for) = kept_for {
+            let _ = key.write(0_isize).and_then(|()| key.write(kept_for));
+        }
+    }
+}
+
+/// Gives memory back to the system that was freed; the system's allocator does so by itself.
+#[cfg(not(target_os = "linux"))]
+pub fn give_memory_back() {}
+
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
@@ -263,7 +294,7 @@ pub fn follow_supervisor() {
         while line.read_exact(&mut [0]).is_ok() {
             ASKED_TO_STOP.notify_one();
         }
-        leave_now();
+        leave_now(ErrorKind::Interrupted);
     });
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use windrow_core::layout::PartitionColumn;
 use windrow_core::ledger::{CodeVersion, Reason};
-use windrow_core::{Contract, Error, PartitionWindow, Result, RunId, Table, WindowChoice};
+use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, RunId, Table, WindowChoice};
 use windrow_engine::read::ReadOptions;
 use windrow_engine::shape::Memory;
 use windrow_lake::{Lake, LakeTable};
@@ -19,9 +19,10 @@ use crate::lake;
 use crate::observe::Observer;
 use crate::project::{self, Project};
 use crate::report::Reporter;
-use crate::runtime::{self, Runtime};
+use crate::runtime::{self, LastWords, Runtime};
 use crate::stage::freshness;
 use crate::turns::{Room, Turn, Turns};
+use crate::watch::{Watch, WatchedQuery, WatchedWindow};
 
 /// What is computed again although nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,7 @@ pub struct Session<'r> {
     pub observer: Observer,
     /// How much memory the run may take.
     pub memory: MemoryUse,
+    watch: Watch,
 }
 
 /// How many windows of any size are computed at a time, on however many cores.
@@ -120,15 +122,17 @@ impl<'r> Session<'r> {
         let project = Project::load(&root, common.lake.as_deref(), common.profile.as_deref())?;
         reporter.refuse_result_in(&project.root, &project.config.lake)?;
         let told = reporter.clone();
-        let runtime = Runtime::start(Arc::new(move || {
-            let _ = told.fail(&runtime::stopped());
-        }))?;
+        let last_words: LastWords = Arc::new(move |error| {
+            let _ = told.fail(error);
+        });
+        let runtime = Runtime::start(Arc::clone(&last_words))?;
         let lake = lake::open(&project, &runtime, reporter)?;
         reporter.attach(&lake);
         let (run_id, code) = (reporter.run_id()?, runtime::code_version());
         let memory = MemoryUse::new(common.memory_limit);
         let observer = Observer::new(common, &lake::base_uri(&project, &lake), reporter);
-        Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code, observer, memory })
+        let watch = Watch::new(memory.limit, runtime.interrupted(), last_words);
+        Ok(Session { project, lake, runtime, reporter, run_id, reason, execution_id: None, force, code, observer, memory, watch })
     }
 
     /// From here on so many of these windows share the memory at a time, or as many as there is room for; tells how many can
@@ -149,6 +153,38 @@ impl<'r> Session<'r> {
         let turn = self.memory.turns.take(*window, room);
         self.runtime.check_interrupted()?;
         Ok(turn)
+    }
+
+    /// Does a window's work; what ran out of memory beside other windows is done once more, alone.
+    ///
+    /// # Errors
+    /// Those of the work, and `Interrupted` when the run was asked to stop meanwhile.
+    pub fn with_room<'s, T>(
+        &'s self,
+        window: &PartitionWindow,
+        turn: Turn<'s>,
+        work: impl Fn(&Turn<'s>) -> Result<T>,
+    ) -> Result<T> {
+        match work(&turn) {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory && turn.is_shared() => {
+                drop(turn);
+                self.reporter.warn(&format!("{window} ran out of memory beside other windows, and waits until it is alone"));
+                let alone = self.memory.turns.take(*window, Room::All);
+                self.runtime.check_interrupted()?;
+                work(&alone)
+            }
+            done => done,
+        }
+    }
+
+    /// Watches the memory of a window's work, as long as what comes back lives.
+    pub fn watch_window(&self) -> WatchedWindow {
+        self.watch.window()
+    }
+
+    /// The same for a query, which is told to end by what comes back.
+    pub fn watch_query(&self) -> WatchedQuery {
+        self.watch.query()
     }
 
     /// The bound of one window.

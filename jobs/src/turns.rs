@@ -40,6 +40,8 @@ pub enum Room {
     Place,
     /// That of a small one.
     Part,
+    /// All there is.
+    All,
 }
 
 /// The room for windows that compute: places, each of which is as good as a few parts. The earliest window that waits is the
@@ -87,6 +89,7 @@ impl Turns {
         let parts = match room {
             Room::Place => state.parts,
             Room::Part => 1,
+            Room::All => state.parts * state.places,
         };
         while state.taken + parts > state.places * state.parts || state.waiting.first() != Some(&ticket) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +122,11 @@ impl Turn<'_> {
     /// This window's share of what all windows have together.
     pub fn share_of(&self, all: u64) -> u64 {
         all / self.of as u64 * self.parts as u64
+    }
+
+    /// Tells whether other windows may compute beside this one.
+    pub fn is_shared(&self) -> bool {
+        self.parts < self.of
     }
 }
 
@@ -204,9 +212,14 @@ mod tests {
 
     #[test]
     fn no_more_windows_compute_than_there_is_room_for() {
-        for (places, parts, room, most_at_once) in
-            [(1, 1, Room::Place, 1), (1, 1, Room::Part, 1), (3, 1, Room::Part, 3), (2, 4, Room::Place, 2), (2, 4, Room::Part, 8)]
-        {
+        for (places, parts, room, most_at_once) in [
+            (1, 1, Room::Place, 1),
+            (1, 1, Room::Part, 1),
+            (3, 1, Room::Part, 3),
+            (2, 4, Room::Place, 2),
+            (2, 4, Room::Part, 8),
+            (2, 4, Room::All, 1),
+        ] {
             let turns = Turns::default();
             turns.divide(places, parts);
             let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -216,6 +229,7 @@ mod tests {
                     scope.spawn(move || {
                         let turn = turns.take(day(number), room);
                         assert_eq!(turn.share_of(1 << 20) / 8, (1 << 20) / most_at_once / 8);
+                        assert_eq!(turn.is_shared(), most_at_once > 1);
                         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::sleep(Duration::from_millis(5));
                         now.fetch_sub(1, Ordering::SeqCst);

@@ -74,7 +74,8 @@ pub struct Common {
     /// Seconds between the heartbeats to that task [default: 30]
     #[arg(long, value_name = "N", env = "WINDROW_HEARTBEAT_SECONDS", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=3600), global = true, help_heading = "Common options")]
     heartbeat_seconds: Option<u32>,
-    /// Memory that reading and sorting may take: 512MiB, 2GiB, or none; what does not fit is sorted on disk, in TMPDIR
+    /// Memory that the job may take: 512MiB, 2GiB, or none; what does not fit is sorted on disk, in TMPDIR, and SQL that
+    /// needs more ends with OutOfMemory
     /// [default: four fifths of the container's limit or of the machine]
     #[arg(long, value_name = "SIZE", value_parser = memory_limit, default_value = "", hide_default_value = true, env = "WINDROW_MEMORY_LIMIT", hide_env_values = true, global = true, help_heading = "Common options")]
     pub memory_limit: MemoryLimit,

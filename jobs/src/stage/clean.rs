@@ -41,6 +41,7 @@ pub fn raw_to_clean(session: &Session<'_>, clean: &Contract, window: &PartitionW
     }
     // Not claimed before it can be computed: others would wait for a window that waits itself.
     let turn = session.turn(window, found.inputs.iter().map(|input| input.entry().size).sum())?;
+    let _watched = session.watch_window();
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
     // Listed once more after the claim, so that a later epoch is never made of earlier files.
     let found = input::discover(session, raw, window)?;

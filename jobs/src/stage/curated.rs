@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
 use jiff::tz::TimeZone;
@@ -13,7 +14,7 @@ use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table, V
 use windrow_engine::shape::{self, Collector, Memory, OrderedRows, Shaped};
 use windrow_engine::{Chunk, Origin, Position, rejects, schema};
 use windrow_lake::{Claimed, Head, LakeTable};
-use windrow_transform::{Inputs, Params, SqlTransform, TableInput, Transform};
+use windrow_transform::{Inputs, Kept, Params, Sink, SqlTransform, TableInput, Transform};
 
 use crate::functions;
 use crate::runtime;
@@ -39,15 +40,22 @@ pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &Par
         return Ok(Stage::Unchanged(Box::new(head.clone())));
     }
     let turn = session.turn(window, entries(&heads).iter().map(|input| input.size).sum())?;
+    let _watched = session.watch_window();
     let claimed = staging::claim(session, &table, window, head.map(|head| head.epoch))?;
     // Resolved once more after the claim, so that a later epoch is never made of earlier inputs.
     let heads = input_heads(session, spec, window)?;
     session.reporter.step(&format!("{} {window} computing", contract.table));
     // The bytes are compared while they are computed with. Damage is the cause of whatever else fails.
-    let (verified, computed) = rayon::join(|| verify(session, &heads), || compute(session, contract, spec, &heads, window));
+    let (verified, computed) = std::thread::scope(|scope| {
+        let verifying = scope.spawn(|| verify(session, &heads));
+        let computed = session.with_room(window, turn, |turn| {
+            let memory = session.window_memory(turn).beside_query();
+            Computing::new(session, contract, &heads, window, &memory)?.rows()
+        });
+        (verifying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), computed)
+    });
     verified?;
-    let memory = session.window_memory(&turn);
-    finish(session, contract, &table, &claimed, &memory, computed?, entries(&heads)).map(Stage::Staged)
+    finish(session, contract, &table, &claimed, computed?, entries(&heads)).map(Stage::Staged)
 }
 
 /// The transform a curated contract declares.
@@ -107,43 +115,136 @@ pub fn head_entries(head: &Head) -> Vec<InputEntry> {
     head.files.iter().map(entry).collect()
 }
 
-fn compute(
-    session: &Session<'_>,
-    contract: &Contract,
-    spec: &TransformSpec,
-    heads: &[(Table, Head)],
-    window: &PartitionWindow,
-) -> Result<Vec<RecordBatch>> {
-    let mut tables = Vec::new();
-    let mut downloads = Vec::new();
-    for (table, head) in heads {
-        let (input, download) = table_input(session, table, head)?;
-        tables.push(input);
-        downloads.extend(download);
+/// A result in its final order.
+struct Computed {
+    /// How many rows the transform yielded.
+    rows_in: u64,
+    /// What breaks the contract; the window is put aside then.
+    refused: ViolationReport,
+    shaped: Shaped,
+}
+
+/// What a window is computed from.
+struct Computing<'a> {
+    session: &'a Session<'a>,
+    contract: &'a Contract,
+    transform: Box<dyn Transform>,
+    inputs: Inputs,
+    params: Params,
+    memory: &'a Memory,
+    /// The inputs' files, where the lake is no folder.
+    _downloads: Vec<TempDir>,
+}
+
+impl<'a> Computing<'a> {
+    fn new(
+        session: &'a Session<'a>,
+        contract: &'a Contract,
+        heads: &[(Table, Head)],
+        window: &PartitionWindow,
+        memory: &'a Memory,
+    ) -> Result<Self> {
+        let (mut tables, mut downloads) = (Vec::new(), Vec::new());
+        for (table, head) in heads {
+            let (input, download) = table_input(session, table, head)?;
+            tables.push(input);
+            downloads.extend(download);
+        }
+        let (transform, params) = (transform(session, transform_spec(contract)?)?, params(contract, window)?);
+        Ok(Computing {
+            session,
+            contract,
+            transform,
+            inputs: Inputs::from_tables(&tables)?,
+            params,
+            memory,
+            _downloads: downloads,
+        })
     }
-    let inputs = Inputs::from_tables(&tables)?;
-    let batches = windrow_transform::run(transform(session, spec)?.as_ref(), &inputs, &params(contract, window)?);
-    let batches = batches.or_else(|error| Err(shown_error(session, contract, spec, error)?))?;
-    drop(downloads);
-    Ok(batches)
+
+    fn rows(&self) -> Result<Computed> {
+        let computed = match self.in_any_order()? {
+            Some((rows, rows_in)) => {
+                let shaped = Shaped { rows, duplicates: ViolationReport::default() };
+                Computed { rows_in, refused: ViolationReport::default(), shaped }
+            }
+            None => self.in_total_order()?,
+        };
+        self.session.count_spilled(self.memory.spilled());
+        Ok(computed)
+    }
+
+    /// The rows of a result that breaks nothing, ordered while they come. An SQL engine yields them in whatever order its threads
+    /// finish, so a result of which any row has to be spoken of gives `None`.
+    fn in_any_order(&self) -> Result<Option<(OrderedRows, u64)>> {
+        let name = self.name();
+        let begin = || {
+            let collector = Collector::of_unordered(self.contract, &self.params.window, self.memory)?;
+            Ok(Collecting { collector, name: name.clone(), rows: AtomicU64::new(0) })
+        };
+        let Collecting { collector, rows, .. } = self.query(begin)?;
+        self.session.runtime.check_interrupted()?;
+        let ordered = if collector.refused().is_empty() { collector.order_any()? } else { None };
+        Ok(ordered.map(|ordered| (ordered, rows.into_inner())))
+    }
+
+    /// The rows of a result in an order that all their columns give, which their numbers follow, so that evidence of equal results is
+    /// equal. It is computed once more and held as a whole; few results are refused.
+    fn in_total_order(&self) -> Result<Computed> {
+        let batches = self.query(|| Ok(Kept::default()))?.into_batches();
+        let rows_in = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        let collector = Collector::new(self.contract, &self.params.window, self.memory)?;
+        let chunks = chunks(&self.name(), shape::in_total_order(&batches)?);
+        drop(batches);
+        chunks.into_par_iter().try_for_each(|(position, chunk)| collector.add(position, chunk))?;
+        Ok(Computed { rows_in, refused: collector.refused(), shaped: collector.order()? })
+    }
+
+    fn query<S: Sink>(&self, begin: impl Fn() -> Result<S>) -> Result<S> {
+        let watched = self.session.watch_query();
+        let done = windrow_transform::run(self.transform.as_ref(), &self.inputs, &self.params, watched.stop(), begin);
+        done.or_else(|error| Err(shown_error(self.session, self.contract, error)?))
+    }
+
+    /// What stands for a file where rows are named.
+    fn name(&self) -> Arc<str> {
+        format!("{} {} (rows of the result)", self.contract.table, self.params.window).into()
+    }
+}
+
+/// Takes the rows of a result into a collector.
+struct Collecting<'a> {
+    collector: Collector<'a>,
+    name: Arc<str>,
+    rows: AtomicU64,
+}
+
+impl Sink for Collecting<'_> {
+    fn take(&self, number: u32, batch: RecordBatch) -> Result<()> {
+        self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        self.collector.add(Position { file: 0, block: number }, Chunk { batch, origin: Origin::new(self.name.clone(), 1) })
+    }
 }
 
 /// Batches as the engine takes them: the rows are the lines of what is named.
-fn chunks(table: &Table, window: &PartitionWindow, batches: &[RecordBatch]) -> Vec<(Position, Chunk)> {
-    let name: Arc<str> = format!("{table} {window} (rows of the result)").into();
+fn chunks(name: &Arc<str>, batches: Vec<RecordBatch>) -> Vec<(Position, Chunk)> {
     let mut line: u64 = 1;
-    let chunk = |(block, batch): (u32, &RecordBatch)| {
+    let chunk = |(block, batch): (u32, RecordBatch)| {
         let origin = Origin::new(name.clone(), line);
         line += batch.num_rows() as u64;
-        (Position { file: 0, block }, Chunk { batch: batch.clone(), origin })
+        (Position { file: 0, block }, Chunk { batch, origin })
     };
     (0..).zip(batches).map(chunk).collect()
 }
 
 /// The engine's error; without its words when a table it speaks of has classified columns.
-fn shown_error(session: &Session<'_>, contract: &Contract, spec: &TransformSpec, error: Error) -> Result<Error> {
+fn shown_error(session: &Session<'_>, contract: &Contract, error: Error) -> Result<Error> {
+    // What was told to end says nothing of values.
+    if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Interrupted) {
+        return Ok(error);
+    }
     let mut is_hidden = contract.has_classified();
-    for input in &spec.inputs {
+    for input in &transform_spec(contract)?.inputs {
         is_hidden |= session.project.contract(input)?.has_classified();
     }
     Ok(if is_hidden { Error::new(error.kind(), HIDDEN).with("table", &contract.table) } else { error })
@@ -225,23 +326,14 @@ fn finish(
     contract: &Contract,
     table: &LakeTable,
     claimed: &Claimed,
-    memory: &Memory,
-    batches: Vec<RecordBatch>,
+    computed: Computed,
     inputs: Vec<InputEntry>,
 ) -> Result<staging::StagedWindow> {
-    let rows_in = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     debug_assert!(contract.on_violation == OnViolation::Fail, "only raw and clean contracts divert rows");
-    let shaped = match in_any_order(contract, claimed, memory, &batches)? {
-        Some(rows) => Shaped { rows, duplicates: ViolationReport::default() },
-        None => {
-            let (refused, shaped) = in_total_order(contract, claimed, memory, &batches)?;
-            if !refused.is_empty() {
-                return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
-            }
-            shaped
-        }
-    };
-    drop(batches);
+    let Computed { rows_in, refused, shaped } = computed;
+    if !refused.is_empty() {
+        return Err(evidence::quarantine_data(session, table, claimed, &refused, rows_in)?);
+    }
     if shaped.duplicates.counts().any(|(code, ..)| code != windrow_core::Code::DuplicateDropped) {
         return Err(evidence::quarantine_data(session, table, claimed, &shaped.duplicates, rows_in)?);
     }
@@ -252,27 +344,4 @@ fn finish(
     session.runtime.check_interrupted()?;
     let rows = RowCounts { read: rows_in, written: shaped.rows.len() as u64, rejected: shaped.duplicates.rejected_rows() };
     staging::stage(session, table, claimed, contract, &shaped.rows, inputs, rows)
-}
-
-/// The rows of a result that breaks nothing. An SQL engine yields them in whatever order its threads finish, so a result
-/// of which any row has to be spoken of gives `None`.
-fn in_any_order(contract: &Contract, claimed: &Claimed, memory: &Memory, batches: &[RecordBatch]) -> Result<Option<OrderedRows>> {
-    let collector = Collector::of_unordered(contract, &claimed.window(), memory)?;
-    let chunks = chunks(&contract.table, &claimed.window(), batches);
-    chunks.into_par_iter().try_for_each(|(position, chunk)| collector.add(position, chunk))?;
-    if collector.refused().is_empty() { collector.order_any() } else { Ok(None) }
-}
-
-/// The same with the rows numbered in an order that all their columns give, so that evidence of equal results is equal.
-fn in_total_order(
-    contract: &Contract,
-    claimed: &Claimed,
-    memory: &Memory,
-    batches: &[RecordBatch],
-) -> Result<(ViolationReport, Shaped)> {
-    let collector = Collector::new(contract, &claimed.window(), memory)?;
-    let batches = shape::in_total_order(batches)?;
-    let chunks = chunks(&contract.table, &claimed.window(), &batches);
-    chunks.into_par_iter().try_for_each(|(position, chunk)| collector.add(position, chunk))?;
-    Ok((collector.refused(), collector.order()?))
 }

@@ -89,7 +89,7 @@ fn evaluate(
 ) -> Result<GateResult> {
     let contract = session.project.contract(table.name())?;
     let checks = session.project.checks(table.name());
-    let _turn = session.turn(window, staged.files.iter().map(|file| file.size).sum())?;
+    let turn = session.turn(window, staged.files.iter().map(|file| file.size).sum())?;
     let files: Vec<_> = staged.files.iter().map(|file| (table.file_key(file), file.sha256.as_str())).collect();
     parallel::try_each(&files, |(key, sha256)| {
         let (_, found) = session.runtime.block_on(session.lake.digest(key))?;
@@ -100,7 +100,9 @@ fn evaluate(
     })?;
     let keys: Vec<&str> = files.iter().map(|(key, _)| key.as_str()).collect();
     let (input, _download) = curated::files_input(session, table.name(), window, &keys)?;
-    let observed = windrow_transform::run_checks(checks, &input, &curated::params(contract, window)?);
+    let params = curated::params(contract, window)?;
+    let observed = session
+        .with_room(window, turn, |_| windrow_transform::run_checks(checks, &input, &params, session.watch_query().stop()))?;
     let observed =
         observed.into_iter().map(|(index, seen)| (index, if contract.has_classified() { without_values(seen) } else { seen }));
     let mut observed: std::collections::BTreeMap<usize, Observation> = observed.collect();

@@ -20,17 +20,22 @@ use crate::input::TableInput;
 use crate::metric::{Reading, column_of};
 use crate::params::Params;
 use crate::run::collect;
+use crate::stop::Stop;
 
 /// How many offending rows a check shows.
 pub(crate) const SAMPLE_ROWS: u32 = 5;
 
 /// Evaluates checks over a staged table: one observation a check, with its index, in order.
-pub fn run_checks(checks: &[Check], table: &TableInput, params: &Params) -> Vec<(usize, Observation)> {
-    let gate = Gate::new(checks, table, params);
+///
+/// # Errors
+/// `OutOfMemory` and `Interrupted` for a query that was told to end, which says nothing of the table.
+pub fn run_checks(checks: &[Check], table: &TableInput, params: &Params, stop: &Stop) -> Result<Vec<(usize, Observation)>> {
+    let gate = Gate::new(checks, table, params, stop);
     let pass = gate.one_pass().ok();
     let observe = |(index, check)| match gate.measure(index, check, pass.as_ref()) {
-        Ok((number, sample)) => (index, Observation::Measured { number, sample }),
-        Err(error) => (index, Observation::Broken(error.to_string())),
+        Ok((number, sample)) => Ok((index, Observation::Measured { number, sample })),
+        Err(error) if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Interrupted) => Err(error),
+        Err(error) => Ok((index, Observation::Broken(error.to_string()))),
     };
     checks.iter().enumerate().map(observe).collect()
 }
@@ -38,7 +43,8 @@ pub fn run_checks(checks: &[Check], table: &TableInput, params: &Params) -> Vec<
 /// Every finding in checks that shows without data: unknown columns, wrong literals, SQL that cannot run.
 pub fn lint_checks(checks: &[Check], table: &TableInput, params: &Params) -> Vec<Diagnostic> {
     let empty = TableInput { files: Vec::new(), ..table.clone() };
-    let gate = Gate::new(checks, &empty, params);
+    let never = Stop::default();
+    let gate = Gate::new(checks, &empty, params, &never);
     let pass = gate.one_pass().ok();
     let mut findings = Vec::new();
     for (index, check) in checks.iter().enumerate() {
@@ -67,13 +73,14 @@ type Measured = (Number, Vec<String>);
 struct Gate<'a> {
     table: &'a TableInput,
     params: &'a Params,
+    stop: &'a Stop,
     readings: Vec<Result<Reading>>,
 }
 
 impl<'a> Gate<'a> {
-    fn new(checks: &[Check], table: &'a TableInput, params: &'a Params) -> Self {
+    fn new(checks: &[Check], table: &'a TableInput, params: &'a Params, stop: &'a Stop) -> Self {
         let readings = checks.iter().map(|check| Reading::of(&check.metric, table, params)).collect();
-        Gate { table, params, readings }
+        Gate { table, params, stop, readings }
     }
 
     /// One row with a column for each check that one pass over the rows can answer; only the columns they name are read.
@@ -86,7 +93,7 @@ impl<'a> Gate<'a> {
         if asked.is_empty() {
             return Ok(DataFrame::empty());
         }
-        collect(self.table.scan()?.select(asked))
+        collect(self.table.scan()?.select(asked), self.stop)
     }
 
     /// What a check sees; asked alone where the common pass failed, so that a broken check breaks no other.
@@ -95,7 +102,7 @@ impl<'a> Gate<'a> {
         let reading = reading.as_ref().map_err(copied)?;
         let answer = |question: Expr| match pass {
             Some(pass) => cell(pass, &name(index)),
-            None => cell(&collect(self.table.scan()?.select([question.alias(name(index))]))?, &name(index)),
+            None => cell(&collect(self.table.scan()?.select([question.alias(name(index))]), self.stop)?, &name(index)),
         };
         match (reading, question(reading)) {
             (Reading::Violations(condition, unit), Some(question)) => {
@@ -111,9 +118,9 @@ impl<'a> Gate<'a> {
 
     fn alone(&self, check: &Check) -> Result<Measured> {
         match &check.metric {
-            Metric::SqlNumber(sql) => check_sql::number(check, sql, self.table, self.table.scan()?, self.params),
-            Metric::SqlRows(sql) => check_sql::rows(check, sql, self.table, self.table.scan()?, self.params),
-            Metric::DuplicateValues(columns, unit) => duplicates(self.table, columns, *unit),
+            Metric::SqlNumber(sql) => check_sql::number(check, sql, self.table, self.table.scan()?, self.params, self.stop),
+            Metric::SqlRows(sql) => check_sql::rows(check, sql, self.table, self.table.scan()?, self.params, self.stop),
+            Metric::DuplicateValues(columns, unit) => duplicates(self.table, columns, *unit, self.stop),
             _ => Err(Error::internal("a check that no query answers")),
         }
     }
@@ -123,7 +130,7 @@ impl<'a> Gate<'a> {
         if part == 0 {
             return Ok(Vec::new());
         }
-        rendered_rows(&collect(self.table.scan()?.filter(condition.clone()).limit(SAMPLE_ROWS))?)
+        rendered_rows(&collect(self.table.scan()?.filter(condition.clone()).limit(SAMPLE_ROWS), self.stop)?)
     }
 }
 
@@ -150,7 +157,7 @@ fn copied(error: &Error) -> Error {
     }
 }
 
-fn duplicates(table: &TableInput, columns: &[Arc<str>], unit: Unit) -> Result<Measured> {
+fn duplicates(table: &TableInput, columns: &[Arc<str>], unit: Unit, stop: &Stop) -> Result<Measured> {
     let keys = columns.iter().map(|column| column_of(table, column)).collect::<Result<Vec<_>>>()?;
     if keys.is_empty() {
         return Err(Error::new(ErrorKind::Misconfigured, "no columns to look for duplicates in"));
@@ -158,9 +165,9 @@ fn duplicates(table: &TableInput, columns: &[Arc<str>], unit: Unit) -> Result<Me
     let rows = "__windrow_rows";
     let counted = table.scan()?.group_by(keys).agg([len().cast(DataType::Int64).alias(rows)]);
     let grouped = counted.filter(col(rows).gt(lit(1_i64)));
-    let surplus = collect(grouped.clone().select([(col(rows) - lit(1_i64)).sum().alias("part")]))?;
+    let surplus = collect(grouped.clone().select([(col(rows) - lit(1_i64)).sum().alias("part")]), stop)?;
     let part = whole_number(&cell(&surplus, "part")?)?;
-    let sample = if part == 0 { Vec::new() } else { rendered_rows(&collect(grouped.limit(SAMPLE_ROWS))?)? };
+    let sample = if part == 0 { Vec::new() } else { rendered_rows(&collect(grouped.limit(SAMPLE_ROWS), stop)?)? };
     Ok((in_unit(part, table.rows()?, unit), sample.into_iter().map(|row| row.replace(rows, "rows")).collect()))
 }
 
@@ -232,6 +239,10 @@ mod tests {
         Check { id: "c".into(), metric, threshold: Threshold::MustBe(Number::whole(0)), severity: Severity::Error, place }
     }
 
+    fn observed(checks: &[Check], table: &TableInput) -> Vec<(usize, Observation)> {
+        run_checks(checks, table, &params(), &Stop::default()).unwrap()
+    }
+
     fn observe(metric: Metric) -> Observation {
         let folder = tempfile::tempdir().unwrap();
         let twice = [
@@ -239,7 +250,7 @@ mod tests {
             write_parquet(folder.path(), "b.parquet", &batch().slice(0, 1)),
         ];
         let table = TableInput { name: "clean_orders".into(), schema: schema(), files: twice.to_vec(), partition: None };
-        run_checks(&[check(metric)], &table, &params()).remove(0).1
+        observed(&[check(metric)], &table).remove(0).1
     }
 
     fn measured(metric: Metric) -> (String, Vec<String>) {
@@ -313,7 +324,7 @@ mod tests {
         ];
         let table = TableInput { name: "clean_orders".into(), schema: schema(), files: twice.to_vec(), partition: None };
         let checks: Vec<Check> = metrics.iter().cloned().map(check).collect();
-        let together = run_checks(&checks, &table, &params());
+        let together = observed(&checks, &table);
         assert_eq!(together.len(), metrics.len());
         for (metric, (_, seen)) in metrics.into_iter().zip(together) {
             assert_eq!(format!("{seen:?}"), format!("{:?}", observe(metric)));
@@ -339,7 +350,7 @@ mod tests {
         let table = with_a_misfit(folder.path());
         let metrics =
             [Metric::NullValues("id".into(), Unit::Rows), Metric::NullValues("text".into(), Unit::Rows), Metric::RowCount];
-        let seen = run_checks(&metrics.map(check), &table, &params());
+        let seen = observed(&metrics.map(check), &table);
         let shown: Vec<String> = seen.iter().map(|(_, seen)| format!("{seen:?}")).collect();
         assert!(shown[0].starts_with("Measured"), "{shown:?}");
         assert!(shown[1].starts_with("Broken"), "{shown:?}");
@@ -354,7 +365,7 @@ mod tests {
         let table = TableInput { name: "t".into(), schema: schema(), files: vec![file], partition: None };
         let metrics =
             [Metric::RowCount, range("price", None, Some("3.33")), Metric::MissingValues("price".into(), Vec::new(), Unit::Rows)];
-        let seen = run_checks(&metrics.map(check), &table, &params());
+        let seen = observed(&metrics.map(check), &table);
         let numbers: Vec<String> = seen
             .into_iter()
             .map(|(_, seen)| match seen {
@@ -363,7 +374,7 @@ mod tests {
             })
             .collect();
         assert_eq!(numbers, ["3", "0", "0"]);
-        let unread = run_checks(&[check(Metric::NullValues("id".into(), Unit::Rows))], &table, &params());
+        let unread = observed(&[check(Metric::NullValues("id".into(), Unit::Rows))], &table);
         assert!(matches!(unread[0].1, Observation::Broken(_)), "{unread:?}");
     }
 
@@ -389,7 +400,7 @@ mod tests {
         assert!(broken(Metric::SqlRows("SELECT idd FROM {object}".into())).contains("idd"));
         assert!(broken(Metric::SqlRows("SELECT id FROM {objct}".into())).contains("unknown placeholder"));
         let table = TableInput { name: "t".into(), schema: schema(), files: vec!["/nowhere.parquet".into()], partition: None };
-        assert!(matches!(run_checks(&[check(Metric::RowCount)], &table, &params())[0], (0, Observation::Broken(_))));
+        assert!(matches!(observed(&[check(Metric::RowCount)], &table)[0], (0, Observation::Broken(_))));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::lint::{Findings, is_total, lint_text};
 use crate::params::Params;
 use crate::parse::parse_query;
 use crate::run::collect;
+use crate::stop::Stop;
 use crate::text::SqlText;
 use crate::transform::plan_sql;
 
@@ -20,9 +21,10 @@ pub(crate) fn number(
     table: &TableInput,
     frame: LazyFrame,
     params: &Params,
+    stop: &Stop,
 ) -> Result<(Number, Vec<String>)> {
     let placed = |error: Error| error.with("check", &check.place);
-    let result = collect(plan(check, sql, table, frame, params)?).map_err(placed)?;
+    let result = collect(plan(check, sql, table, frame, params)?, stop).map_err(placed)?;
     let shape = (result.height(), result.width());
     let (1, [column]) = (result.height(), result.columns()) else {
         let message = format!("the query must yield one row with one column, and yields {} with {}", shape.0, shape.1);
@@ -39,12 +41,14 @@ pub(crate) fn rows(
     table: &TableInput,
     frame: LazyFrame,
     params: &Params,
+    stop: &Stop,
 ) -> Result<(Number, Vec<String>)> {
     let violations = plan(check, sql, table, frame, params)?;
-    let counted = collect(violations.clone().select([len().cast(DataType::Int64).alias("rows")]))
+    let counted = collect(violations.clone().select([len().cast(DataType::Int64).alias("rows")]), stop)
         .map_err(|error| error.with("check", &check.place))?;
     let number = exact(&counted, "rows")?;
-    let sample = if number == Number::whole(0) { Vec::new() } else { rendered_rows(&collect(violations.limit(SAMPLE_ROWS))?)? };
+    let sample =
+        if number == Number::whole(0) { Vec::new() } else { rendered_rows(&collect(violations.limit(SAMPLE_ROWS), stop)?)? };
     Ok((number, sample))
 }
 

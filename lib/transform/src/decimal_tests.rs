@@ -4,8 +4,8 @@ use polars::prelude::{DataFrame, Expr, IntoLazy, LazyFrame, LiteralValue as Lite
 use proptest::prelude::*;
 
 use super::*;
+use crate::fixture::whole;
 use crate::guard::{Sums, expressions, guard};
-use crate::run::collect;
 
 fn decimals(name: &str, numbers: &[Option<i128>], scale: usize, precision: usize) -> Column {
     let values = numbers.iter().map(|number| number.map_or(AnyValue::Null, |number| AnyValue::Decimal(number, precision, scale)));
@@ -84,7 +84,7 @@ fn arithmetic_that_needs_no_rounding_is_one_function() {
     let revenue = wide(col("a")) * wide(literal(1, 0) - col("a"));
     assert_eq!(fusions(select(revenue.clone())), 1);
     assert_eq!(fusions(select(wide(col("a")) * (literal(100, 2) - col("a")))), 1, "1.00 has no digits after the point");
-    let result = collect(select(revenue)).unwrap();
+    let result = whole(select(revenue)).unwrap();
     let found: Vec<AnyValue<'_>> = result.columns()[0].as_materialized_series().iter().collect();
     // -0.03 x 1.03, null, 1.50 x -0.50
     assert_eq!(found, [AnyValue::Decimal(-309, 38, 4), AnyValue::Null, AnyValue::Decimal(-7500, 38, 4)]);
@@ -93,8 +93,8 @@ fn arithmetic_that_needs_no_rounding_is_one_function() {
 #[test]
 fn no_rows_and_a_single_value_beside_rows_are_computed_too() {
     let doubled = || col("a") + col("a");
-    assert_eq!(collect(frame(&[]).lazy().select([doubled()])).unwrap().height(), 0);
-    assert_eq!(collect(frame(&[]).lazy().select([doubled().sum()])).unwrap().height(), 1);
+    assert_eq!(whole(frame(&[]).lazy().select([doubled()])).unwrap().height(), 0);
+    assert_eq!(whole(frame(&[]).lazy().select([doubled().sum()])).unwrap().height(), 1);
     for (single, expected) in [(Some(5), [Some(6), None]), (None, [None, None])] {
         let (rows, one) = (decimals("a", &[Some(1), None], 0, 38), decimals("a", &[single], 0, 38));
         let sum = Exact::Binary(Box::new(Exact::Column(0)), Operator::Plus, Box::new(Exact::Column(1)));
@@ -128,10 +128,10 @@ fn a_result_of_more_than_38_digits_is_an_error() {
     let most = 10_i128.pow(38) - 1;
     let frame = |numbers: &[Option<i128>]| DataFrame::new_infer_height(vec![decimals("a", numbers, 0, 38)]).unwrap().lazy();
     let twice = col("a") + col("a");
-    assert!(collect(frame(&[Some(1), Some(most)]).select([twice.clone()])).is_err());
-    assert!(collect(frame(&[Some(1), Some(-most)]).select([twice.clone()])).is_err());
-    assert!(collect(frame(&[Some(most), None]).select([col("a") * col("a")])).is_err());
-    assert_eq!(collect(frame(&[Some(most / 2), None]).select([twice])).unwrap().height(), 2);
+    assert!(whole(frame(&[Some(1), Some(most)]).select([twice.clone()])).is_err());
+    assert!(whole(frame(&[Some(1), Some(-most)]).select([twice.clone()])).is_err());
+    assert!(whole(frame(&[Some(most), None]).select([col("a") * col("a")])).is_err());
+    assert_eq!(whole(frame(&[Some(most / 2), None]).select([twice])).unwrap().height(), 2);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn large_numbers_are_summed_exactly_or_not_at_all() {
         let numbers = numbers.map(Some);
         let group = Series::new("g".into(), [1_i64, 1, 2, 2]).into();
         let frame = DataFrame::new_infer_height(vec![decimals("a", &numbers, 0, 38), group]).unwrap().lazy();
-        let sums = collect(frame.group_by([col("g")]).agg([col("a").sum()]).sort(["g"], Default::default()));
+        let sums = whole(frame.group_by([col("g")]).agg([col("a").sum()]).sort(["g"], Default::default()));
         sums.map(|sums| {
             sums.columns()[1].as_materialized_series().iter().map(|sum| sum.extract::<i128>().unwrap()).collect::<Vec<_>>()
         })
@@ -163,7 +163,7 @@ proptest! {
     ) {
         let asked = frame(&numbers).lazy().select([expression.alias("x"), col("i")]);
         let Ok(expected) = asked.clone().collect() else { return Ok(()) };
-        match collect(asked) {
+        match whole(asked) {
             Ok(found) => prop_assert!(found.equals_missing(&expected), "{found} {expected}"),
             // What polars makes null of because it does not fit is an error.
             Err(error) => prop_assert!(expected.columns()[0].null_count() > 0, "{error}"),

@@ -1,25 +1,34 @@
 //! The rows of a result as they come out of a plan: each batch becomes an Arrow batch while it is in the cache, on the thread that
-//! made it.
+//! made it, and goes to a sink on another, so that the result is never held as a whole here.
 //!
 //! ```text
-//! plan ─▶ [take a batch over, keep it, give its number on] ─▶ sink: the numbers in order
+//! plan ─▶ [take a batch over, join small ones, give a count on] ─▶ few batches that wait ─▶ sink, on threads of its own
+//!                                                    └▶ the counts, which must add up
 //! ```
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{Array, Decimal128Array, RecordBatch};
 use arrow_select::concat::concat_batches;
-use polars::prelude::{DataFrame, DataType, Field, IntoColumn, NamedFrom, PlSmallStr, PolarsResult, Schema, Series};
+use polars::prelude::{DataFrame, DataType, Field, IntoColumn, NamedFrom, PlSmallStr, PolarsError, PolarsResult, Schema, Series};
 use polars_plan::plans::IRPlan;
 use windrow_core::{Error, ErrorKind, Result};
 
+use crate::bridge;
 use crate::columns;
+use crate::run::Query;
+use crate::sink::Sink;
+use crate::sorted::Proofs;
 use crate::step::add_step;
 
-/// The column of the numbers.
-const NUMBER: &str = "number";
+/// The column of the counts.
+const ROWS: &str = "rows";
 
-/// A batch of fewer rows is joined with its neighbours: what follows takes batch by batch.
+/// A batch of fewer rows is joined with others: what follows takes batch by batch.
 const SMALL_ROWS: usize = 1 << 13;
 
 /// How many rows joined batches have at most.
@@ -28,76 +37,211 @@ const JOINED_ROWS: usize = 1 << 16;
 /// And how many bytes, which is far from where the offsets of texts end.
 const JOINED_BYTES: usize = 1 << 26;
 
-/// The batches that were made so far, in the order in which threads finished.
-#[derive(Clone, Default)]
-pub(crate) struct Delivery(Arc<Mutex<Vec<Result<Vec<RecordBatch>>>>>);
+/// How many batches wait for the sink at most.
+const WAITING_BATCHES: usize = 4;
+
+/// How many threads of its own a sink has at most; the query has as many as there are cores.
+const MOST_THREADS: usize = 4;
+
+/// Runs a query whose columns are plain ones, and hands its batches to a sink.
+///
+/// # Errors
+/// What the query or the sink says.
+pub(crate) fn deliver(mut query: Query, sink: &impl Sink) -> Result<Proofs> {
+    let schema = query.schema();
+    let (sender, receiver) = sync_channel(WAITING_BATCHES);
+    let delivery = Delivery::new(sender);
+    delivery.end(&mut query.plan);
+    let line = Line { receiver: Mutex::new((0, receiver)), rows: AtomicU64::new(0), delivery: &delivery };
+    let threads = rayon::current_num_threads().clamp(1, MOST_THREADS);
+    let ran = std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| line.hand_on(sink));
+        }
+        let ran = query.frame();
+        if ran.is_ok() {
+            delivery.flush();
+        }
+        delivery.close();
+        ran
+    });
+    // A query that ends because of a batch says less than who refused the batch.
+    if let Some(error) = delivery.0.failure.take() {
+        return Err(error);
+    }
+    let (counts, proofs) = ran?;
+    let rows = line.rows.into_inner();
+    if rows != counted(&counts)? {
+        return Err(Error::internal("rows of a result were lost on their way").with("rows", rows));
+    }
+    if rows == 0 {
+        let empty = bridge::from_polars(DataFrame::empty_with_schema(&schema))?;
+        (0..).zip(empty).try_for_each(|(number, batch)| sink.take(number, batch))?;
+    }
+    Ok(proofs)
+}
+
+fn counted(counts: &DataFrame) -> Result<u64> {
+    let unreadable = |error| Error::internal("the batches of a result are not counted").caused_by(error);
+    let counts = counts.column(ROWS).and_then(|column| column.u64()).map_err(unreadable)?;
+    Ok(counts.iter().flatten().sum())
+}
+
+/// The first thing that went wrong.
+#[derive(Default)]
+struct Failure {
+    is_there: AtomicBool,
+    error: Mutex<Option<Error>>,
+}
+
+impl Failure {
+    fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, error: Error) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.is_there.store(true, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> Option<Error> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Where the plan's batches go.
+#[derive(Clone)]
+struct Delivery(Arc<Shared>);
+
+struct Shared {
+    sender: Mutex<Option<SyncSender<RecordBatch>>>,
+    small: Mutex<Small>,
+    failure: Failure,
+}
 
 impl Delivery {
-    /// Puts itself at the end of a plan, which yields numbers of batches from now on. Its columns must be plain ones.
-    pub(crate) fn end(&self, plan: &mut IRPlan) {
+    fn new(sender: SyncSender<RecordBatch>) -> Self {
+        Delivery(Arc::new(Shared { sender: Mutex::new(Some(sender)), small: Mutex::default(), failure: Failure::default() }))
+    }
+
+    /// Puts itself at the end of a plan, which yields counts from now on.
+    fn end(&self, plan: &mut IRPlan) {
         let taking = self.clone();
-        let schema: Schema = std::iter::once(Field::new(NUMBER.into(), DataType::UInt64)).collect();
+        let schema: Schema = std::iter::once(Field::new(ROWS.into(), DataType::UInt64)).collect();
         plan.lp_top = add_step(plan, ("deliver", plan.lp_top), Some(schema), move |frame| taking.take(&frame));
     }
 
     fn take(&self, frame: &DataFrame) -> PolarsResult<DataFrame> {
-        let batches = if frame.height() == 0 { Ok(Vec::new()) } else { columns::batches(frame).and_then(within_digits) };
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.push(batches);
-        let number = Series::new(PlSmallStr::from_static(NUMBER), [taken.len() as u64 - 1]);
-        DataFrame::new(1, vec![number.into_column()])
+        if frame.height() > 0 && !self.0.failure.is_there() {
+            columns::batches(frame)
+                .and_then(within_digits)
+                .map_or_else(|error| self.0.failure.set(error), |batches| batches.into_iter().for_each(|batch| self.add(batch)));
+        }
+        if self.0.failure.is_there() {
+            return Err(PolarsError::ComputeError("the rows are not taken any more".into()));
+        }
+        let rows = Series::new(PlSmallStr::from_static(ROWS), [frame.height() as u64]);
+        DataFrame::new(1, vec![rows.into_column()])
     }
 
-    /// The batches in the order of their numbers.
-    ///
-    /// # Errors
-    /// What is wrong with the first of them that something is wrong with.
-    pub(crate) fn batches(self, numbers: &DataFrame) -> Result<Vec<RecordBatch>> {
-        let mut taken: Vec<Option<Result<Vec<RecordBatch>>>> =
-            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().map(Some).collect();
-        let unreadable = || Error::internal("the batches of a result are not numbered");
-        let numbers = numbers.column(NUMBER).and_then(|column| column.u64()).map_err(|error| unreadable().caused_by(error))?;
-        let mut batches = Vec::with_capacity(taken.len());
-        for number in numbers.iter() {
-            let place = number.and_then(|number| taken.get_mut(usize::try_from(number).ok()?));
-            batches.extend(place.and_then(Option::take).ok_or_else(unreadable)??);
+    fn add(&self, batch: RecordBatch) {
+        let ready = self.0.small.lock().unwrap_or_else(PoisonError::into_inner).or_joined(batch);
+        ready.into_iter().for_each(|batches| self.send(&batches));
+    }
+
+    fn flush(&self) {
+        let rest = std::mem::take(&mut *self.0.small.lock().unwrap_or_else(PoisonError::into_inner));
+        self.send(&rest.batches);
+    }
+
+    /// Joins batches, and waits until there is room for that.
+    fn send(&self, batches: &[RecordBatch]) {
+        let batch = match batches {
+            [] => return,
+            [batch] => batch.clone(),
+            [first, ..] => match concat_batches(&first.schema(), batches) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    let error = Error::internal("the batches of a result cannot be joined").caused_by(error);
+                    return self.0.failure.set(error);
+                }
+            },
+        };
+        let sender = self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if sender.is_none_or(|sender| sender.send(batch).is_err()) {
+            self.0.failure.set(Error::internal("a batch of a result came after its end"));
         }
-        joined(batches)
+    }
+
+    fn close(&self) {
+        self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// Joins small neighbours.
-fn joined(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-    let mut joined = Vec::new();
-    let mut small: Vec<RecordBatch> = Vec::new();
-    let (mut rows, mut bytes) = (0, 0);
-    for batch in batches {
-        let (more_rows, more_bytes) = (batch.num_rows(), batch.get_array_memory_size());
-        let is_small = more_rows < SMALL_ROWS && more_bytes < JOINED_BYTES;
-        if rows > 0 && (!is_small || rows + more_rows > JOINED_ROWS || bytes + more_bytes > JOINED_BYTES) {
-            joined.push(one(&mut small)?);
-            (rows, bytes) = (0, 0);
-        }
-        if is_small {
-            (rows, bytes) = (rows + more_rows, bytes + more_bytes);
-            small.push(batch);
-        } else {
-            joined.push(batch);
-        }
-    }
-    if rows > 0 {
-        joined.push(one(&mut small)?);
-    }
-    Ok(joined)
+/// Batches that are too small to be handed on one by one.
+#[derive(Default)]
+struct Small {
+    batches: Vec<RecordBatch>,
+    rows: usize,
+    bytes: usize,
 }
 
-fn one(small: &mut Vec<RecordBatch>) -> Result<RecordBatch> {
-    let batches = std::mem::take(small);
-    let failed = |error| Error::internal("the batches of a result cannot be joined").caused_by(error);
-    match batches.as_slice() {
-        [batch] => Ok(batch.clone()),
-        [first, ..] => concat_batches(&first.schema(), &batches).map_err(failed),
-        [] => Err(Error::internal("no batches to join")),
+impl Small {
+    /// Keeps a batch when it is small, and gives out what is to be handed on now.
+    fn or_joined(&mut self, batch: RecordBatch) -> Option<Vec<RecordBatch>> {
+        let (rows, bytes) = (batch.num_rows(), batch.get_array_memory_size());
+        if rows >= SMALL_ROWS || bytes >= JOINED_BYTES {
+            return Some(vec![batch]);
+        }
+        let is_full = self.rows + rows > JOINED_ROWS || self.bytes + bytes > JOINED_BYTES;
+        let full = is_full.then(|| std::mem::take(self).batches);
+        self.batches.push(batch);
+        self.rows += rows;
+        self.bytes += bytes;
+        full
+    }
+}
+
+/// The batches that wait for a sink.
+struct Line<'a> {
+    /// With the number of the next one.
+    receiver: Mutex<(u32, Receiver<RecordBatch>)>,
+    rows: AtomicU64,
+    delivery: &'a Delivery,
+}
+
+impl Line<'_> {
+    /// Hands batches to the sink until the last one; after a failure they are dropped, so that nobody waits for room.
+    fn hand_on(&self, sink: &impl Sink) {
+        let failure = &self.delivery.0.failure;
+        let mut panic: Option<Box<dyn Any + Send>> = None;
+        while let Some((number, batch)) = self.next() {
+            if failure.is_there() {
+                continue;
+            }
+            let rows = batch.num_rows() as u64;
+            match catch_unwind(AssertUnwindSafe(|| sink.take(number, batch))) {
+                Ok(Ok(())) => {
+                    self.rows.fetch_add(rows, Ordering::Relaxed);
+                }
+                Ok(Err(error)) => failure.set(error),
+                Err(payload) => {
+                    failure.set(Error::internal("whoever takes the rows gave up"));
+                    panic = Some(payload);
+                }
+            }
+        }
+        if let Some(payload) = panic {
+            resume_unwind(payload);
+        }
+    }
+
+    fn next(&self) -> Option<(u32, RecordBatch)> {
+        let mut line = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        let batch = line.1.recv().ok()?;
+        let number = line.0;
+        line.0 += 1;
+        Some((number, batch))
     }
 }
 
@@ -130,39 +274,80 @@ mod tests {
     use arrow_array::Int64Array;
 
     use super::*;
+    use crate::Stop;
+    use crate::sink::Kept;
 
     fn numbers(range: std::ops::Range<i64>) -> RecordBatch {
         RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(range)) as _)]).unwrap()
     }
 
-    fn frame(range: std::ops::Range<i64>) -> DataFrame {
-        crate::bridge::to_polars(&numbers(0..0).schema(), &[numbers(range)]).unwrap()
+    /// A query of as many batches as its table has.
+    fn of(batches: &[RecordBatch]) -> Query {
+        let frame = crate::bridge::to_polars(&numbers(0..0).schema(), batches).unwrap();
+        Query::of(polars::prelude::IntoLazy::lazy(frame), &Stop::default()).unwrap()
     }
 
-    fn rows(batches: &[RecordBatch]) -> Vec<usize> {
-        batches.iter().map(RecordBatch::num_rows).collect()
-    }
-
-    #[test]
-    fn batches_come_in_the_order_of_their_numbers_whoever_was_first() {
-        let delivery = Delivery::default();
-        let later = delivery.take(&frame(3..5)).unwrap();
-        let mut order = delivery.take(&frame(0..3)).unwrap();
-        order.vstack_mut_owned(delivery.take(&frame(0..0)).unwrap()).unwrap();
-        order.vstack_mut_owned(later).unwrap();
-        let batches = delivery.batches(&order).unwrap();
-        assert_eq!(rows(&batches), [5], "small ones are joined");
-        assert_eq!(batches[0].column(0), numbers(0..5).column(0));
+    fn kept(batches: &[RecordBatch]) -> Vec<RecordBatch> {
+        let kept = Kept::default();
+        deliver(of(batches), &kept).unwrap();
+        kept.into_batches()
     }
 
     #[test]
-    fn a_batch_that_is_numbered_twice_or_never_made_is_a_defect() {
-        for numbers in [[0_u64, 0], [0, 1]] {
-            let delivery = Delivery::default();
-            delivery.take(&frame(0..3)).unwrap();
-            let order = DataFrame::new(2, vec![Series::new(NUMBER.into(), numbers).into_column()]).unwrap();
-            assert_eq!(delivery.batches(&order).unwrap_err().kind(), ErrorKind::Internal);
+    fn every_row_is_handed_on_once_and_no_row_at_all_is_a_batch_without_rows() {
+        let most = 5 * SMALL_ROWS as i64;
+        let batches = kept(&[numbers(0..most), numbers(most..most + 3), numbers(most + 3..most + 7)]);
+        let mut values: Vec<i64> = batches
+            .iter()
+            .flat_map(|batch| batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec())
+            .collect();
+        values.sort_unstable();
+        assert_eq!(values, (0..most + 7).collect::<Vec<_>>());
+        let none = kept(&[]);
+        assert_eq!((none.len(), none[0].num_rows()), (1, 0));
+    }
+
+    #[test]
+    fn large_batches_stay_as_they_are_and_small_ones_are_joined_up_to_a_bound() {
+        let mut small = Small::default();
+        let large = SMALL_ROWS as i64;
+        assert_eq!(small.or_joined(numbers(0..large)), Some(vec![numbers(0..large)]));
+        let half = large / 2;
+        for number in 0..16 {
+            assert_eq!(small.or_joined(numbers(number * half..(number + 1) * half)), None, "{number}");
         }
+        let full = small.or_joined(numbers(0..half)).unwrap();
+        assert_eq!(full.iter().map(RecordBatch::num_rows).sum::<usize>(), JOINED_ROWS);
+        assert_eq!(small.batches, [numbers(0..half)]);
+    }
+
+    struct Full;
+
+    impl Sink for Full {
+        fn take(&self, number: u32, _: RecordBatch) -> Result<()> {
+            if number == 0 { Ok(()) } else { Err(Error::new(ErrorKind::OutOfMemory, "the disk takes no more")) }
+        }
+    }
+
+    #[test]
+    fn a_sink_that_refuses_ends_the_query_with_its_own_words() {
+        let many: Vec<RecordBatch> = (0..60).map(|_| numbers(0..SMALL_ROWS as i64)).collect();
+        let error = deliver(of(&many), &Full).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::OutOfMemory, "the disk takes no more"));
+    }
+
+    struct Panicking;
+
+    impl Sink for Panicking {
+        fn take(&self, _: u32, _: RecordBatch) -> Result<()> {
+            std::panic::panic_any("of the sink")
+        }
+    }
+
+    #[test]
+    fn a_sink_that_panics_holds_nobody_up() {
+        let many: Vec<RecordBatch> = (0..60).map(|_| numbers(0..SMALL_ROWS as i64)).collect();
+        assert!(catch_unwind(AssertUnwindSafe(|| deliver(of(&many), &Panicking).is_ok())).is_err());
     }
 
     #[test]
@@ -176,18 +361,5 @@ mod tests {
         for too_many in [most + 1, -most - 1, i128::MIN] {
             assert_eq!(of(vec![0, too_many], vec![true, true]).unwrap_err().kind(), ErrorKind::Misconfigured);
         }
-    }
-
-    #[test]
-    fn large_batches_stay_as_they_are_and_small_ones_are_joined_up_to_a_bound() {
-        let large = SMALL_ROWS as i64;
-        let batches = vec![numbers(0..large), numbers(0..2), numbers(2..5), numbers(0..large)];
-        assert_eq!(rows(&joined(batches).unwrap()), [SMALL_ROWS, 5, SMALL_ROWS]);
-        let half = large / 2;
-        let many = (0..33).map(|start| numbers(start * half..(start + 1) * half)).collect();
-        let joined = joined(many).unwrap();
-        assert_eq!(rows(&joined), [JOINED_ROWS, JOINED_ROWS, SMALL_ROWS / 2]);
-        assert_eq!(concat_batches(&joined[0].schema(), &joined).unwrap(), numbers(0..33 * half));
-        assert!(super::joined(Vec::new()).unwrap().is_empty());
     }
 }

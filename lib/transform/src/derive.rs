@@ -15,6 +15,7 @@ use crate::input::Inputs;
 use crate::lint::{Findings, Grain, check_plan, check_tree, columns_of, compare};
 use crate::parse::parse_expression;
 use crate::run::collect;
+use crate::stop::Stop;
 use crate::text::SqlText;
 use crate::transform::plan_text;
 
@@ -263,7 +264,7 @@ fn column_named(batch: &RecordBatch, name: &str) -> Result<ArrayRef> {
 
 fn compute(query: &str, batch: &RecordBatch) -> Result<ArrayRef> {
     let inputs = Inputs::new().with_batches(RAW, &batch.schema(), std::slice::from_ref(batch))?;
-    let mut frame = collect(plan_text(query, &inputs)?)?;
+    let mut frame = collect(plan_text(query, &inputs)?, &Stop::default())?;
     frame.rechunk_mut();
     let wrong = || Error::new(ErrorKind::Internal, "an expression changed the number of rows").with("query", query);
     if frame.height() != batch.num_rows() {

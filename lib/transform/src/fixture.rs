@@ -11,7 +11,21 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
 
-use crate::{Inputs, Params, SqlTransform, run};
+use polars::prelude::{DataFrame, LazyFrame};
+use windrow_core::Result;
+
+use crate::run::collect;
+use crate::{Inputs, Kept, Params, SqlTransform, Stop, Transform};
+
+/// All rows of a result.
+pub(crate) fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Result<Vec<RecordBatch>> {
+    crate::run(transform, inputs, params, &Stop::default(), || Ok(Kept::default())).map(Kept::into_batches)
+}
+
+/// What a plan yields.
+pub(crate) fn whole(plan: LazyFrame) -> Result<DataFrame> {
+    collect(plan, &Stop::default())
+}
 
 pub(crate) fn params() -> Params {
     let zone = jiff::tz::TimeZone::get("America/New_York").unwrap();

@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::query;
-    use crate::run::collect;
+    use crate::fixture::whole;
 
     /// As polars lowers SQL's `SUM`.
     fn sql_sum(of: Expr) -> Expr {
@@ -314,8 +314,8 @@ mod tests {
         let sum_or = |other: Expr| when(col("i").null_count().lt(col("i").len())).then(col("i").sum()).otherwise(other);
         let product = |factor: i32| frame(&[(Some(3), 0), (None, 1)]).select([sum_or(col("i").max() * lit(factor))]);
         assert_eq!(null_counts(product(1)), 0);
-        assert_eq!(collect(product(1)).unwrap().height(), 1);
-        assert!(collect(product(i32::MAX)).is_err());
+        assert_eq!(whole(product(1)).unwrap().height(), 1);
+        assert!(whole(product(i32::MAX)).is_err());
     }
 
     #[test]
@@ -341,7 +341,7 @@ mod tests {
         fn guarded_sums_are_those_of_polars(numbers in prop::collection::vec((prop::option::weighted(0.5, -1000..1000), 0_i8..5), 0..60)) {
             let by_group = |frame: LazyFrame| frame.group_by([col("g")]).agg(sums()).sort(["g"], SortMultipleOptions::default());
             for asked in [by_group(frame(&numbers)), frame(&numbers).select(sums()), frame(&numbers).select([sql_sum(col("i")).over([col("g")]).unwrap()])] {
-                let (found, expected) = (collect(asked.clone()).unwrap(), asked.collect().unwrap());
+                let (found, expected) = (whole(asked.clone()).unwrap(), asked.collect().unwrap());
                 prop_assert!(found.equals_missing(&expected), "{found} {expected}");
             }
         }

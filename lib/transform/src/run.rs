@@ -1,57 +1,66 @@
-//! Running a plan: optimise, guard against overflow, stream, copy out.
+//! Running a plan: optimise, guard against overflow, stream, hand out.
 
 use std::sync::atomic::Ordering;
 
-use arrow_array::RecordBatch;
-use polars::prelude::{DataFrame, LazyFrame, PolarsResult, SchemaRef};
-use polars_plan::plans::IRPlan;
+use polars::polars_utils::arena::Node;
+use polars::prelude::{DataFrame, LazyFrame, SchemaRef};
+use polars_plan::plans::{IR, IRPlan};
 use windrow_core::{Error, Result};
 
 use crate::bridge;
 use crate::columns;
 use crate::decimal::HasLarge;
-use crate::delivery::{Delivery, within_digits};
+use crate::delivery::{deliver, within_digits};
 use crate::failure::guarded;
 use crate::guard::{Sums, guard, has_total};
 use crate::input::Inputs;
+use crate::needs::Needs;
 use crate::params::Params;
-use crate::sorted::{Proofs, use_order};
+use crate::sink::Sink;
+use crate::sorted::{Proofs, below_first, use_order};
+use crate::step::add_step;
+use crate::stop::Stop;
 use crate::transform::Transform;
 
-/// Computes a transform's result.
+/// Computes a transform's result into a sink that `begin` makes. A sum that could leave its type is computed once more, into another
+/// sink; the one that has the whole result comes back.
 ///
-/// The order of rows is not defined unless the transform sorts; the contract's `sort` decides it later.
+/// The order of rows is not defined, also where the transform sorts; the contract's `sort` decides it later.
 ///
 /// # Errors
 /// `Misconfigured` for SQL that cannot be planned, a cast that fails and a number that outgrows its type;
-/// `OutOfMemory`; `Transient` for input files that cannot be read.
-pub fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Result<Vec<RecordBatch>> {
+/// `OutOfMemory` and `Interrupted` for a query that was told to end; `Transient` for input files that cannot be read; what the
+/// sink says.
+pub fn run<S: Sink>(
+    transform: &dyn Transform,
+    inputs: &Inputs,
+    params: &Params,
+    stop: &Stop,
+    begin: impl Fn() -> Result<S>,
+) -> Result<S> {
     let named = |error: Error| error.with("transform", transform.name());
-    batches(transform.plan(inputs, params)?).map_err(named)
+    into_sink(transform.plan(inputs, params)?, stop, begin).map_err(named)
 }
 
 /// Runs a plan on the streaming engine, with overflow guards.
 ///
 /// # Errors
 /// As [`run`].
-pub fn collect(plan: LazyFrame) -> Result<DataFrame> {
-    exactly(|sums| guarded(|| Query::new(plan.clone(), sums)?.frame()))
+pub fn collect(plan: LazyFrame, stop: &Stop) -> Result<DataFrame> {
+    exactly(|sums| Query::new(plan.clone(), sums, stop)?.frame())
 }
 
-fn batches(plan: LazyFrame) -> Result<Vec<RecordBatch>> {
+fn into_sink<S: Sink>(plan: LazyFrame, stop: &Stop, begin: impl Fn() -> Result<S>) -> Result<S> {
     exactly(|sums| {
-        let mut query = guarded(|| Query::new(plan.clone(), sums))?;
-        let schema = query.schema();
-        if !columns::is_plain(&schema) {
-            let (frame, proofs) = guarded(|| query.frame())?;
-            return Ok((bridge::from_polars(frame).and_then(within_digits)?, proofs));
+        let sink = begin()?;
+        let query = Query::new(plan.clone(), sums, stop)?;
+        if columns::is_plain(&query.schema()) {
+            return deliver(query, &sink).map(|proofs| (sink, proofs));
         }
-        let delivery = Delivery::default();
-        delivery.end(&mut query.plan);
-        let (numbers, proofs) = guarded(|| query.frame())?;
-        let batches = delivery.batches(&numbers)?;
-        let empty = || bridge::from_polars(DataFrame::empty_with_schema(&schema));
-        Ok((if batches.is_empty() { empty()? } else { batches }, proofs))
+        let (frame, proofs) = query.frame()?;
+        let batches = bridge::from_polars(frame).and_then(within_digits)?;
+        (0..).zip(batches).try_for_each(|(number, batch)| sink.take(number, batch))?;
+        Ok((sink, proofs))
     })
 }
 
@@ -69,42 +78,76 @@ fn exactly<T>(run: impl Fn(&Sums) -> Result<(T, Proofs)>) -> Result<T> {
 }
 
 /// A plan that is ready to run.
-struct Query {
-    plan: IRPlan,
+pub(crate) struct Query {
+    pub(crate) plan: IRPlan,
+    stop: Stop,
     proofs: Proofs,
 }
 
 impl Query {
-    fn new(plan: LazyFrame, sums: &Sums) -> PolarsResult<Query> {
-        // polars prunes an aggregate nobody reads to the rows it aggregates, and one row becomes many.
-        let is_pruned_rightly = !has_total(&plan.clone().to_alp()?);
-        let mut plan = plan.with_streaming(true).with_projection_pushdown(is_pruned_rightly).to_alp_optimized()?;
-        guard(&mut plan, sums)?;
-        let proofs = use_order(&mut plan)?;
-        Ok(Query { plan, proofs })
+    #[cfg(test)]
+    pub(crate) fn of(plan: LazyFrame, stop: &Stop) -> Result<Query> {
+        Query::new(plan, &Sums::Doubled, stop)
     }
 
-    fn schema(&self) -> SchemaRef {
+    fn new(plan: LazyFrame, sums: &Sums, stop: &Stop) -> Result<Query> {
+        guarded(|| {
+            // polars prunes an aggregate nobody reads to the rows it aggregates, and one row becomes many.
+            let is_pruned_rightly = !has_total(&plan.clone().to_alp()?);
+            let mut plan = plan.with_streaming(true).with_projection_pushdown(is_pruned_rightly).to_alp_optimized()?;
+            guard(&mut plan, sums)?;
+            let proofs = use_order(&mut plan)?;
+            let nodes = below_first(&plan);
+            stop.begin(Needs::of(&plan, &nodes));
+            for node in nodes {
+                let is_stop = match plan.lp_arena.get(node) {
+                    IR::Scan { .. } => true,
+                    // Many rows of few; a step above would hide what order they come in.
+                    IR::Join { .. } => proofs.is_empty(),
+                    _ => false,
+                };
+                if is_stop {
+                    stop_at(&mut plan, node, stop);
+                }
+            }
+            Ok(Query { plan, stop: stop.clone(), proofs })
+        })
+    }
+
+    pub(crate) fn schema(&self) -> SchemaRef {
         self.plan.lp_arena.get(self.plan.lp_top).schema(&self.plan.lp_arena).into_owned()
     }
 
-    fn frame(self) -> PolarsResult<(DataFrame, Proofs)> {
-        let Query { mut plan, proofs } = self;
+    /// # Errors
+    /// As [`run`].
+    pub(crate) fn frame(self) -> Result<(DataFrame, Proofs)> {
+        let Query { mut plan, stop, proofs } = self;
         plan.ensure_root_node_is_sink();
-        let result = polars_stream::run_query(plan.lp_top, &mut plan.lp_arena, &mut plan.expr_arena)?;
+        let result = guarded(|| polars_stream::run_query(plan.lp_top, &mut plan.lp_arena, &mut plan.expr_arena));
+        let result = result.map_err(|error| stop.error().unwrap_or(error))?;
         // A plan with one sink has one result; polars does not export the type to match on.
         Ok((result.unwrap_single(), proofs))
     }
 }
 
+/// Looks at `stop` with every batch that a node yields.
+fn stop_at(plan: &mut IRPlan, node: Node, stop: &Stop) {
+    let moved = plan.lp_arena.get(node).clone();
+    let moved = plan.lp_arena.add(moved);
+    let stop = stop.clone();
+    let stopped = add_step(plan, ("stop", moved), None, move |frame| stop.check().map(|()| frame));
+    let stopped = plan.lp_arena.get(stopped).clone();
+    plan.lp_arena.replace(node, stopped);
+}
+
 #[cfg(test)]
 mod tests {
-    use arrow_array::{Array, Date32Array, Int64Array};
+    use arrow_array::{Array, Date32Array, Int64Array, RecordBatch};
     use std::sync::Arc;
     use windrow_core::ErrorKind;
 
-    use super::*;
-    use crate::fixture::{batch, decimals, inputs, keep_only, one_decimal, params, query, schema, texts, write_parquet};
+    use crate::Inputs;
+    use crate::fixture::{batch, decimals, inputs, keep_only, one_decimal, params, query, run, schema, texts, write_parquet};
     use crate::{Registry, SqlTransform, TableInput};
     use arrow_schema::{DataType, Field, Schema};
 

@@ -12,6 +12,7 @@ use super::spill::SpillFile;
 #[derive(Debug, Default)]
 pub struct Memory {
     limit: Option<u64>,
+    is_beside_query: bool,
     folder: PathBuf,
     spilled: AtomicU64,
     file: OnceLock<Arc<SpillFile>>,
@@ -24,6 +25,12 @@ impl Memory {
     /// At most about `limit` bytes in all; columns that do not fit are written to an unnamed file in `folder`.
     pub fn limited(limit: u64, folder: PathBuf) -> Self {
         Memory { limit: Some(limit), folder, ..Memory::default() }
+    }
+
+    /// The same for rows that a query yields, which needs memory itself as long as they come.
+    #[must_use]
+    pub fn beside_query(self) -> Self {
+        Memory { is_beside_query: true, ..self }
     }
 
     /// No bound: everything stays in memory.
@@ -62,10 +69,11 @@ impl Memory {
         self.spilled.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// How many bytes of columns may be held while files are read: half of what is left, since an allocator does not give
-    /// back all that was freed.
+    /// How many bytes of columns may be held while they come: half of what is left, since an allocator does not give
+    /// back all that was freed, and half of that beside a query.
     pub(crate) fn for_columns(&self) -> u64 {
-        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(2 * WORKING_BYTES) / 2)
+        let part = if self.is_beside_query { 4 } else { 2 };
+        self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(2 * WORKING_BYTES) / part)
     }
 
     /// Tells whether that many bytes fit beside what is always needed.

@@ -1,10 +1,12 @@
 //! Where the chunks of a window pile up: each sorted in itself, held in memory or spilled, until all are there.
 
+use std::cmp::Reverse;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow_schema::SchemaRef;
 use arrow_select::take::take;
+use windrow_core::contract::SortKey;
 use windrow_core::{Contract, Error, Result};
 
 use super::keys::{KeyColumn, Keys};
@@ -136,7 +138,7 @@ impl<'a> Pile<'a> {
         let Some((order, ties)) = self.ordering.order_any(&mut runs, self.memory)? else { return Ok(None) };
         let mut ordered = OrderedRows::new(runs, Some(order));
         if let Some(keys) = ties {
-            unordered::settle(&mut ordered, &|a, b| keys.compare(a, b).is_eq())?;
+            unordered::settle(&mut ordered, self.memory, &|a, b| keys.compare(a, b).is_eq())?;
         }
         self.dealt(ordered).map(Some)
     }
@@ -149,7 +151,22 @@ impl<'a> Pile<'a> {
     fn runs(&self) -> Result<Runs> {
         let mut runs = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner)).runs;
         runs.sort_unstable_by_key(|run| run.position);
+        if self.ordering.is_unordered() {
+            self.nearly_sort(&mut runs);
+        }
         Runs::new(self.schema.clone(), runs)
+    }
+
+    /// Puts runs whose order means nothing in that of the numbers they begin with: what is nearly sorted is quickly sorted, and
+    /// gathered in stretches.
+    fn nearly_sort(&self, runs: &mut [Run]) {
+        let Some(SortKey { column, descending }) = self.ordering.of_chunk().first() else { return };
+        let Ok(column) = self.schema.index_of(column) else { return };
+        let bounds = |run: &Run| run.key(column).and_then(|key| key.bounds.flatten());
+        match descending {
+            false => runs.sort_by_cached_key(|run| bounds(run).map(|(least, _)| least)),
+            true => runs.sort_by_cached_key(|run| bounds(run).map(|(_, greatest)| Reverse(greatest))),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ use crate::input::Inputs;
 use crate::params::Params;
 use crate::parse::parse_query;
 use crate::run::collect;
+use crate::stop::Stop;
 use crate::text::{Rendered, SqlText};
 use crate::transform::plan_text;
 
@@ -125,9 +126,10 @@ pub(crate) fn check_plan(
     if !findings.is_empty() {
         return None;
     }
-    let tried = match collect(frame) {
+    let whole = |plan| collect(plan, &Stop::default());
+    let tried = match whole(frame) {
         // A cast that refuses what an expression makes of nulls says nothing about the query: plan it over no rows.
-        Err(error) if error.message().starts_with("conversion from") => plan_over(text, tables, 0).and_then(collect),
+        Err(error) if error.message().starts_with("conversion from") => plan_over(text, tables, 0).and_then(whole),
         tried => tried,
     };
     match tried.and_then(result_schema) {

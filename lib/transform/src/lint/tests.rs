@@ -189,5 +189,5 @@ fn query_both(sql: &str) -> windrow_core::Result<Vec<arrow_array::RecordBatch>> 
         &schema(),
         std::slice::from_ref(&batch),
     )?;
-    crate::run(&crate::SqlTransform::new("q.sql", sql), &inputs, &params())
+    crate::fixture::run(&crate::SqlTransform::new("q.sql", sql), &inputs, &params())
 }

@@ -50,7 +50,7 @@ pub(crate) fn use_order(plan: &mut IRPlan) -> PolarsResult<Proofs> {
 }
 
 /// The nodes of a plan, inputs before what reads them; where a node is read twice, before one of its readers at least.
-fn below_first(plan: &IRPlan) -> Vec<Node> {
+pub(crate) fn below_first(plan: &IRPlan) -> Vec<Node> {
     let (mut stack, mut seen, mut found) = (vec![plan.lp_top], HashSet::new(), Vec::new());
     while let Some(node) = stack.pop() {
         if seen.insert(node.0) {

@@ -24,7 +24,7 @@ impl Proofs {
         self.0.push(proof);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 

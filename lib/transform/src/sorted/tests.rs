@@ -14,9 +14,9 @@ use windrow_core::ErrorKind;
 
 use super::{footer, use_order};
 use crate::decimal::HasLarge;
-use crate::fixture::params;
+use crate::fixture::{params, run};
 use crate::guard::{Sums, guard};
-use crate::{Inputs, SqlTransform, TableInput, Transform, bridge, run};
+use crate::{Inputs, SqlTransform, TableInput, Transform, bridge};
 
 /// A key, and what else stands in the row; nulls for numbers that are divisible by three.
 type Row = (i64, i8);

@@ -1,0 +1,154 @@
+//! How much memory a query may need at most, from the footers of the files it reads.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parquet::basic::Type;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaDataReader};
+use polars::polars_utils::arena::Node;
+use polars::prelude::Schema;
+use polars_plan::dsl::ScanSources;
+use polars_plan::plans::{IR, IRPlan};
+
+/// What the program and the batches on their way need.
+const WORKING_BYTES: u64 = 256 << 20;
+
+/// How often the columns that are read are held at the same time at most: as they are, in hash tables or sorted, and as the result.
+const COPIES: u64 = 3;
+
+/// Limits are proposed in multiples of this.
+const STEP: u64 = 64 << 20;
+
+/// What a view of a text takes in polars beside its bytes.
+const VIEW_BYTES: u64 = 16;
+
+/// The files that a query reads, each with the columns it reads of them.
+#[derive(Debug, Default)]
+pub(crate) struct Needs(Vec<(PathBuf, Vec<String>)>);
+
+impl Needs {
+    /// The needs of an optimised plan with these nodes.
+    pub(crate) fn of(plan: &IRPlan, nodes: &[Node]) -> Self {
+        let mut needs = Needs::default();
+        for node in nodes {
+            let IR::Scan { sources: ScanSources::Paths(paths), file_info, output_schema, .. } = plan.lp_arena.get(*node) else {
+                continue;
+            };
+            let read: &Schema = output_schema.as_deref().unwrap_or(&file_info.schema);
+            let columns: Vec<String> = read.iter_names().map(ToString::to_string).collect();
+            needs.0.extend(paths.iter().map(|path| (PathBuf::from(path.as_str()), columns.clone())));
+        }
+        needs
+    }
+
+    /// A limit that would do where this one did not.
+    pub(crate) fn would_do(&self, limit: u64) -> u64 {
+        let columns: u64 = self.0.iter().filter_map(|(file, columns)| column_bytes(file, columns)).sum();
+        let need = WORKING_BYTES.saturating_add(columns.saturating_mul(COPIES)).max(limit.saturating_add(limit / 2));
+        need.div_ceil(STEP).saturating_mul(STEP)
+    }
+}
+
+/// What columns of a file take in memory; `None` for a file without a footer, of which others speak.
+fn column_bytes(file: &Path, columns: &[String]) -> Option<u64> {
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&File::open(file).ok()?).ok()?;
+    let chunks = footer.row_groups().iter().flat_map(|group| group.columns());
+    let is_read = |chunk: &&ColumnChunkMetaData| {
+        chunk.column_path().parts().first().is_some_and(|name| columns.iter().any(|column| column == name))
+    };
+    Some(chunks.filter(is_read).map(chunk_bytes).sum())
+}
+
+fn chunk_bytes(chunk: &ColumnChunkMetaData) -> u64 {
+    let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+    let rows = unsigned(chunk.num_values());
+    let is_decimal = chunk.column_descr().type_precision() > 0;
+    match chunk.column_type() {
+        Type::BOOLEAN => rows / 8 + 1,
+        Type::BYTE_ARRAY => {
+            let texts = chunk.unencoded_byte_array_data_bytes().unwrap_or(chunk.uncompressed_size());
+            rows.saturating_mul(VIEW_BYTES).saturating_add(unsigned(texts))
+        }
+        Type::INT32 if !is_decimal => rows.saturating_mul(4),
+        Type::FLOAT => rows.saturating_mul(4),
+        Type::INT64 | Type::DOUBLE if !is_decimal => rows.saturating_mul(8),
+        _ => rows.saturating_mul(16),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Date32Array, Int8Array, Int64Array, RecordBatch, StringArray};
+    use polars::prelude::{DataFrame, IntoLazy, ParquetReader, SerReader, col, lit};
+
+    use super::*;
+    use crate::TableInput;
+    use crate::fixture::{decimals, write_parquet};
+    use crate::sorted::below_first;
+
+    const ROWS: usize = 10_000;
+
+    fn batch() -> RecordBatch {
+        let texts = (0..ROWS).map(|row| format!("a text of more than twelve bytes, number {row}"));
+        let columns: [(&str, ArrayRef); 5] = [
+            ("id", Arc::new(Int64Array::from_iter_values(0..ROWS as i64))),
+            ("tiny", Arc::new(Int8Array::from(vec![1; ROWS]))),
+            ("day", Arc::new(Date32Array::from(vec![1; ROWS]))),
+            ("price", decimals(vec![1; ROWS], 9, 2)),
+            ("text", Arc::new(StringArray::from_iter_values(texts))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn file(folder: &Path) -> PathBuf {
+        write_parquet(folder, "t.parquet", &batch())
+    }
+
+    #[test]
+    fn columns_take_about_what_the_engine_says_they_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        let frame = ParquetReader::new(File::open(&file).unwrap()).finish().unwrap();
+        for name in ["id", "day", "price", "text"] {
+            // The engine's own estimate leaves out the views of texts.
+            let views = if name == "text" { ROWS as f64 * VIEW_BYTES as f64 } else { 0.0 };
+            let expected = frame.column(name).unwrap().as_materialized_series().estimated_size() as f64 + views;
+            let found = column_bytes(&file, &[name.to_owned()]).unwrap() as f64;
+            assert!((0.9..1.1).contains(&(found / expected)), "{name}: {found} of {expected}");
+        }
+        assert_eq!(column_bytes(&file, &[]), Some(0));
+        assert_eq!(column_bytes(&folder.path().join("missing"), &["id".to_owned()]), None);
+    }
+
+    #[test]
+    fn a_query_needs_what_it_reads_and_more_than_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let mib = 1_u64 << 20;
+        let file = file(folder.path());
+        let needs = |columns: &[&str], files: usize| {
+            let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+            Needs((0..files).map(|_| (file.clone(), columns.clone())).collect())
+        };
+        assert_eq!(needs(&[], 1).would_do(96 * mib), 256 * mib);
+        assert_eq!(needs(&[], 1).would_do(1024 * mib), 1536 * mib);
+        let (few, many) = (needs(&["tiny"], 1000).would_do(96 * mib), needs(&["text"], 1000).would_do(96 * mib));
+        assert!(few < 512 * mib && many > 1024 * mib && many % STEP == 0, "{few} {many}");
+    }
+
+    #[test]
+    fn only_the_columns_of_files_that_a_plan_reads_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path());
+        let table = TableInput { name: "t".into(), schema: batch().schema(), files: vec![path.clone()], partition: None };
+        let plan = table.scan().unwrap().filter(col("id").gt(lit(3))).select([col("text")]);
+        let plan = plan.to_alp_optimized().unwrap();
+        let Needs(files) = Needs::of(&plan, &below_first(&plan));
+        let (file, mut columns) = files.into_iter().next().unwrap();
+        columns.sort_unstable();
+        assert_eq!((file, columns), (path, vec!["id".to_owned(), "text".to_owned()]));
+        let memory = DataFrame::empty().lazy().to_alp_optimized().unwrap();
+        assert!(Needs::of(&memory, &below_first(&memory)).0.is_empty());
+    }
+}
