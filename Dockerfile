@@ -49,5 +49,7 @@ VOLUME ["/tmp"]
 WORKDIR /project
 USER 65532:65532
 ENV WINDROW_PROJECT=/project WINDROW_OUTPUT=json WINDROW_LOG_FORMAT=json WINDROW_METRICS=emf WINDROW_LINEAGE=lake
+# SQL reads one row group of a file ahead instead of 16: as fast here, in half the memory (docs/adr/0018).
+ENV POLARS_ROW_GROUP_PREFETCH_SIZE=1
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/job"]

@@ -34,7 +34,10 @@ GLUE_PREFIXES = ("continuous-log-", "continuous-logging-", "customer-", "enable-
 GLUE_TAKES_ANY_VALUE = {"python-modules-installer-option"}
 
 ENVIRONMENT = re.compile("(AWS|WINDROW)_[A-Z0-9_]+")
-DEFAULTS = {"WINDROW_OUTPUT": "json", "WINDROW_LOG_FORMAT": "json", "WINDROW_METRICS": "emf", "WINDROW_LINEAGE": "lake"}
+DEFAULTS = {
+    "WINDROW_OUTPUT": "json", "WINDROW_LOG_FORMAT": "json", "WINDROW_METRICS": "emf", "WINDROW_LINEAGE": "lake",
+    "POLARS_ROW_GROUP_PREFETCH_SIZE": "1",
+}
 
 ERRORS = {
     64: "Usage", 65: "InvalidData", 66: "InputMissing", 70: "Internal", 71: "OutOfMemory", 73: "Fenced", 75: "Transient",

@@ -6,6 +6,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,6 +33,8 @@ pub struct Reporter {
     lake: Arc<OnceLock<Lake>>,
     subject: Subject,
     window: Arc<OnceLock<PartitionWindow>>,
+    /// The thread that reports how the process ends.
+    reports: Arc<OnceLock<ThreadId>>,
 }
 
 impl Reporter {
@@ -42,7 +45,7 @@ impl Reporter {
         let bar = wants_bar.then(ProgressBar::hidden);
         let run_id = common.run_id.clone().or_else(|| runtime::new_run_id().ok());
         let (colour, common) = (runtime::colour_wanted(is_terminal), common.clone());
-        Reporter { common, run_id, colour, bar, lake: Arc::default(), subject, window: Arc::default() }
+        Reporter { common, run_id, colour, bar, lake: Arc::default(), subject, window: Arc::default(), reports: Arc::default() }
     }
 
     /// Names the lake whose requests results tell of.
@@ -150,6 +153,7 @@ impl Reporter {
     /// `Misconfigured` when the result file cannot be written, what the store says when the object cannot, `Internal` when
     /// the result cannot be serialised.
     pub fn result(&self, result: &impl Serialize, text: &str) -> Result<()> {
+        self.wait_if_leaving();
         let result =
             serde_json::to_value(result).map_err(|error| Error::internal("cannot serialise the result").caused_by(error))?;
         let line = self.enveloped(result).to_string();
@@ -246,6 +250,19 @@ impl Reporter {
         error.kind().exit_code()
     }
 
+    /// Tells whether this thread is the one that reports how the process ends: the first that asks or reports.
+    pub fn may_report(&self) -> bool {
+        let this = std::thread::current().id();
+        *self.reports.get_or_init(|| this) == this
+    }
+
+    /// Another thread that reports the end leaves the process in a moment; one result is enough.
+    fn wait_if_leaving(&self) {
+        while !self.may_report() {
+            std::thread::park();
+        }
+    }
+
     /// A failure on stderr.
     pub fn tell(&self, error: &Error) {
         match self.common.log_format {
@@ -256,6 +273,7 @@ impl Reporter {
 
     /// Writes and prints the result of a failure.
     pub fn close(&self, error: &Error, result: &Value) {
+        self.wait_if_leaving();
         let line = result.to_string();
         let is_lost = error.context().iter().any(|(key, _)| *key == alert::RESULT_LOST);
         if !is_lost

@@ -123,7 +123,9 @@ impl<'r> Session<'r> {
         reporter.refuse_result_in(&project.root, &project.config.lake)?;
         let told = reporter.clone();
         let last_words: LastWords = Arc::new(move |error| {
-            let _ = told.fail(error);
+            if told.may_report() {
+                let _ = told.fail(error);
+            }
         });
         let runtime = Runtime::start(Arc::clone(&last_words))?;
         let lake = lake::open(&project, &runtime, reporter)?;
@@ -155,7 +157,8 @@ impl<'r> Session<'r> {
         Ok(turn)
     }
 
-    /// Does a window's work; what ran out of memory beside other windows is done once more, alone.
+    /// Does a window's work, and gives back the turn that it was done in; what ran out of memory beside other windows is done once more,
+    /// alone.
     ///
     /// # Errors
     /// Those of the work, and `Interrupted` when the run was asked to stop meanwhile.
@@ -164,16 +167,16 @@ impl<'r> Session<'r> {
         window: &PartitionWindow,
         turn: Turn<'s>,
         work: impl Fn(&Turn<'s>) -> Result<T>,
-    ) -> Result<T> {
+    ) -> Result<(T, Turn<'s>)> {
         match work(&turn) {
             Err(error) if error.kind() == ErrorKind::OutOfMemory && turn.is_shared() => {
                 drop(turn);
                 self.reporter.warn(&format!("{window} ran out of memory beside other windows, and waits until it is alone"));
                 let alone = self.memory.turns.take(*window, Room::All);
                 self.runtime.check_interrupted()?;
-                work(&alone)
+                work(&alone).map(|done| (done, alone))
             }
-            done => done,
+            done => done.map(|done| (done, turn)),
         }
     }
 

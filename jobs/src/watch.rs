@@ -2,10 +2,10 @@
 //! kernel ends the process.
 //!
 //! ```text
-//! several queries, held > limit × 5 / 8 ─▶ the youngest is told to end; its window is computed once more, alone
-//! held > limit                          ─▶ freed memory goes back; a query is told to end: OutOfMemory with the limit that would do
-//! held > limit + slack                  ─▶ the process says the same and leaves, as after a second signal
-//! asked to stop                         ─▶ every query is told to end: Interrupted
+//! held > limit, beside several queries > limit × 5 / 8
+//!    ─▶ freed memory goes back to the system ─▶ the youngest query is told to end ─▶ alone: OutOfMemory, else: once more, alone
+//! held > limit + slack ─▶ the process says OutOfMemory and leaves, as after a second signal
+//! asked to stop        ─▶ every query is told to end: Interrupted
 //! ```
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,12 @@ use crate::runtime::{self, LastWords};
 /// How often the memory is looked at: in that time two threads touch some ten megabytes.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How many ticks pass before memory that was freed is given back once more: it is taken again at some cost.
+const TICKS_BETWEEN_GIVING_BACK: u64 = 10;
+
+/// For how many ticks a query that was told to end is waited for, before the next one is told as well.
+const PATIENCE: u64 = 50;
+
 /// How far the process may get beyond the limit: an eighth of it and so many bytes. The default limit leaves a fourth of itself.
 const SLACK: u64 = 16 << 20;
 
@@ -29,6 +35,7 @@ pub struct Watch(Arc<Shared>);
 
 struct Shared {
     limit: Option<u64>,
+    held: fn() -> Option<u64>,
     is_interrupted: Arc<AtomicBool>,
     last_words: LastWords,
     work: Mutex<Work>,
@@ -48,15 +55,19 @@ struct Work {
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     GoOn,
-    End(usize, StopReason),
-    EndAll,
+    /// The youngest query that was not told to end yet.
+    End(StopReason),
     Leave(StopReason),
 }
 
 impl Watch {
     /// A watch that allows so many bytes.
     pub fn new(limit: Option<u64>, is_interrupted: Arc<AtomicBool>, last_words: LastWords) -> Self {
-        Watch(Arc::new(Shared { limit, is_interrupted, last_words, work: Mutex::default() }))
+        Watch::of(limit, runtime::held_memory, is_interrupted, last_words)
+    }
+
+    fn of(limit: Option<u64>, held: fn() -> Option<u64>, is_interrupted: Arc<AtomicBool>, last_words: LastWords) -> Self {
+        Watch(Arc::new(Shared { limit, held, is_interrupted, last_words, work: Mutex::default() }))
     }
 
     /// Watches the work on a window as long as what comes back lives.
@@ -87,62 +98,82 @@ impl Shared {
         let begun = begin(&mut work);
         if !std::mem::replace(&mut work.is_watched, true) {
             let shared = Arc::clone(self);
-            std::thread::spawn(move || shared.watch());
+            // Where no thread is to be had, the next one who begins asks again.
+            work.is_watched = std::thread::Builder::new().name("watch".into()).spawn(move || shared.watch()).is_ok();
         }
         begun
     }
 
-    /// How much memory is held; where that is too much for so many queries, without what only the allocator keeps.
-    fn held(&self, queries: usize) -> u64 {
-        let held = runtime::held_memory().unwrap_or(0);
-        if self.limit.is_none_or(|limit| held <= allowed(queries, limit)) {
-            return held;
-        }
-        runtime::give_memory_back();
-        runtime::held_memory().unwrap_or(0)
-    }
-
     /// Until nothing is worked on any more.
     fn watch(&self) {
+        let mut clock = Clock { since_given_back: TICKS_BETWEEN_GIVING_BACK, since_told: PATIENCE };
         loop {
             std::thread::sleep(TICK);
+            clock.since_given_back += 1;
+            clock.since_told += 1;
             let mut work = self.work();
             if work.windows == 0 && work.queries.is_empty() {
                 work.is_watched = false;
                 return;
             }
-            let held = self.held(work.queries.len());
-            let stopping: Vec<bool> = work.queries.iter().map(|(_, stop)| stop.reason().is_some()).collect();
-            match verdict(&stopping, held, self.limit, self.is_interrupted.load(Ordering::Relaxed)) {
-                Verdict::GoOn => {}
-                Verdict::End(index, reason) => work.queries.iter().skip(index).take(1).for_each(|(_, stop)| stop.now(reason)),
-                Verdict::EndAll => work.queries.iter().for_each(|(_, stop)| stop.now(StopReason::Interrupted)),
+            match self.look(&work, &mut clock) {
                 Verdict::Leave(reason) => {
                     let oldest = work.queries.first().map(|(_, stop)| stop.clone()).unwrap_or_default();
-                    drop(work);
                     oldest.now(reason);
-                    oldest.error().iter().for_each(|error| (self.last_words)(error));
+                    work.queries.iter().for_each(|(_, stop)| stop.now(reason));
+                    drop(work);
+                    if let Some(error) = oldest.error() {
+                        (self.last_words)(&error);
+                    }
                     runtime::leave_now(ErrorKind::OutOfMemory);
                 }
+                _ if self.is_interrupted.load(Ordering::Relaxed) => {
+                    work.queries.iter().for_each(|(_, stop)| stop.now(StopReason::Interrupted));
+                }
+                Verdict::End(reason) => {
+                    let youngest = work.queries.iter().rev().find(|(_, stop)| stop.reason().is_none());
+                    if let Some((_, stop)) = youngest {
+                        stop.now(reason);
+                        clock.since_told = 0;
+                    }
+                }
+                Verdict::GoOn => {}
+            }
+        }
+    }
+
+    /// Before anything ends, what only the allocator keeps is given back.
+    fn look(&self, work: &Work, clock: &mut Clock) -> Verdict {
+        let is_told = work.queries.iter().any(|(_, stop)| stop.reason().is_some());
+        let is_waited_for = is_told && clock.since_told < PATIENCE;
+        let look = || verdict((self.held)().unwrap_or(0), self.limit, work.queries.len(), is_waited_for);
+        match look() {
+            Verdict::GoOn => Verdict::GoOn,
+            Verdict::End(_) if clock.since_given_back < TICKS_BETWEEN_GIVING_BACK => Verdict::GoOn,
+            Verdict::End(_) | Verdict::Leave(_) => {
+                clock.since_given_back = 0;
+                runtime::give_memory_back();
+                look()
             }
         }
     }
 }
 
-/// `stopping` tells of each query, in the order they began, whether it was told to end already.
-fn verdict(stopping: &[bool], held: u64, limit: Option<u64>, is_interrupted: bool) -> Verdict {
-    if is_interrupted {
-        return Verdict::EndAll;
-    }
+/// How many ticks ago something was done.
+struct Clock {
+    since_given_back: u64,
+    since_told: u64,
+}
+
+/// `is_waited_for`: a query was told to end a short time ago, and has not ended yet. What it gives back may be enough for the others.
+fn verdict(held: u64, limit: Option<u64>, queries: usize, is_waited_for: bool) -> Verdict {
     let Some(limit) = limit else { return Verdict::GoOn };
     let reason = StopReason::Memory { held, limit };
-    if held.saturating_sub(limit) > limit / 8 + SLACK {
-        return Verdict::Leave(reason);
+    match held {
+        _ if held.saturating_sub(limit) > limit / 8 + SLACK => Verdict::Leave(reason),
+        _ if held > allowed(queries, limit) && queries > 0 && !is_waited_for => Verdict::End(reason),
+        _ => Verdict::GoOn,
     }
-    // One at a time: what it gives back may be enough for the others.
-    let is_enough = held <= allowed(stopping.len(), limit) || stopping.contains(&true);
-    let youngest = if is_enough { None } else { stopping.len().checked_sub(1) };
-    youngest.map_or(Verdict::GoOn, |index| Verdict::End(index, reason))
 }
 
 /// How much so many queries may take. What groups or sorts takes up to twice as much at its end, when it looks at nothing: several must
@@ -193,37 +224,45 @@ mod tests {
 
     fn watch(limit: Option<u64>) -> (Watch, Arc<AtomicBool>) {
         let is_interrupted = Arc::new(AtomicBool::new(false));
-        (Watch::new(limit, Arc::clone(&is_interrupted), Arc::new(|_: &Error| panic!("nobody leaves here"))), is_interrupted)
+        let last_words = Arc::new(|_: &Error| panic!("nobody leaves here"));
+        (Watch::of(limit, || Some(900), Arc::clone(&is_interrupted), last_words), is_interrupted)
     }
 
-    fn reason_of(query: &WatchedQuery) -> StopReason {
-        loop {
-            if let Some(reason) = query.stop().reason() {
-                return reason;
-            }
-            std::thread::sleep(TICK);
-        }
+    fn reason_of(query: &WatchedQuery) -> Option<StopReason> {
+        let waited = std::iter::repeat_with(|| std::thread::sleep(TICK)).take(1_000);
+        waited.map(|()| query.stop().reason()).find(Option::is_some).flatten()
     }
 
     #[test]
-    fn the_youngest_query_ends_first_and_one_at_a_time() {
+    fn queries_end_at_the_limit_and_the_process_beyond_it() {
         let limit = 800 << 20;
         let most = limit + limit / 8 + SLACK;
         let memory = |held| StopReason::Memory { held, limit };
-        for (stopping, held, expected) in [
-            (&[false][..], limit, Verdict::GoOn),
-            (&[false, false], limit / 8 * 5, Verdict::GoOn),
-            (&[false, false], limit / 8 * 5 + 1, Verdict::End(1, memory(limit / 8 * 5 + 1))),
-            (&[false, false], limit + 1, Verdict::End(1, memory(limit + 1))),
-            (&[false, true], most, Verdict::GoOn),
-            (&[false], most, Verdict::End(0, memory(most))),
-            (&[false, true], most + 1, Verdict::Leave(memory(most + 1))),
-            (&[], limit + 1, Verdict::GoOn),
+        for (queries, is_waited_for, held, expected) in [
+            (1, false, limit, Verdict::GoOn),
+            (1, false, limit + 1, Verdict::End(memory(limit + 1))),
+            (2, false, limit / 8 * 5, Verdict::GoOn),
+            (2, false, limit / 8 * 5 + 1, Verdict::End(memory(limit / 8 * 5 + 1))),
+            (2, true, most, Verdict::GoOn),
+            (2, true, most + 1, Verdict::Leave(memory(most + 1))),
+            (0, false, most, Verdict::GoOn),
+            (0, false, most + 1, Verdict::Leave(memory(most + 1))),
         ] {
-            assert_eq!(verdict(stopping, held, Some(limit), false), expected, "{stopping:?} {held}");
+            assert_eq!(verdict(held, Some(limit), queries, is_waited_for), expected, "{queries} {is_waited_for} {held}");
         }
-        assert_eq!(verdict(&[false], u64::MAX, None, false), Verdict::GoOn);
-        assert_eq!(verdict(&[false], most + 1, Some(limit), true), Verdict::EndAll);
+        assert_eq!(verdict(u64::MAX, None, 1, false), Verdict::GoOn);
+    }
+
+    #[test]
+    fn of_several_queries_the_youngest_ends_first_and_the_next_one_when_that_is_not_enough() {
+        // More than several may have, and less than one may.
+        let (watch, _) = watch(Some(1_000));
+        let queries = [watch.query(), watch.query(), watch.query()];
+        let told = |query: &WatchedQuery| query.stop().reason().is_some();
+        reason_of(&queries[2]).unwrap();
+        assert_eq!(queries.each_ref().map(told), [false, false, true]);
+        reason_of(&queries[1]).unwrap();
+        assert!(!told(&queries[0]));
     }
 
     #[test]
@@ -235,10 +274,10 @@ mod tests {
         assert_eq!(watch.0.work().queries.len(), 1);
         assert_eq!(second.stop().reason(), None);
         is_interrupted.store(true, Ordering::Relaxed);
-        assert_eq!(reason_of(&second), StopReason::Interrupted);
+        assert_eq!(reason_of(&second), Some(StopReason::Interrupted));
         drop(second);
         // Whoever comes later is watched as well, whether the thread is still there or not.
-        assert_eq!(reason_of(&watch.query()), StopReason::Interrupted);
+        assert_eq!(reason_of(&watch.query()), Some(StopReason::Interrupted));
     }
 
     #[test]

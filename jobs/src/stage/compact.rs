@@ -74,7 +74,6 @@ pub fn compact(session: &Session<'_>, contract: &Contract, window: &PartitionWin
     if !planned.is_needed() {
         return Ok(planned);
     }
-    let _watched = session.watch_window();
     let table = session.table_for_writing(contract)?;
     let request = staging::request(session, &table, window, Some(planned.source.epoch))?;
     // The head is resolved once more after the claim, so that a later epoch is never made of earlier rows.

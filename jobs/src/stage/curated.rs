@@ -14,7 +14,7 @@ use windrow_core::{Contract, Error, ErrorKind, PartitionWindow, Result, Table, V
 use windrow_engine::shape::{self, Collector, Memory, OrderedRows, Shaped};
 use windrow_engine::{Chunk, Origin, Position, rejects, schema};
 use windrow_lake::{Claimed, Head, LakeTable};
-use windrow_transform::{Inputs, Kept, Params, Sink, SqlTransform, TableInput, Transform};
+use windrow_transform::{Inputs, Kept, Params, QueryError, Sink, SqlTransform, TableInput, Transform};
 
 use crate::functions;
 use crate::runtime;
@@ -55,7 +55,9 @@ pub fn clean_to_curated(session: &Session<'_>, contract: &Contract, window: &Par
         (verifying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), computed)
     });
     verified?;
-    finish(session, contract, &table, &claimed, computed?, entries(&heads)).map(Stage::Staged)
+    // The turn lasts until the rows are stored.
+    let (computed, _turn) = computed?;
+    finish(session, contract, &table, &claimed, computed, entries(&heads)).map(Stage::Staged)
 }
 
 /// The transform a curated contract declares.
@@ -189,7 +191,7 @@ impl<'a> Computing<'a> {
     }
 
     /// The rows of a result in an order that all their columns give, which their numbers follow, so that evidence of equal results is
-    /// equal. It is computed once more and held as a whole; few results are refused.
+    /// equal. It is computed once more and held as a whole.
     fn in_total_order(&self) -> Result<Computed> {
         let batches = self.query(|| Ok(Kept::default()))?.into_batches();
         let rows_in = batches.iter().map(|batch| batch.num_rows() as u64).sum();
@@ -203,7 +205,13 @@ impl<'a> Computing<'a> {
     fn query<S: Sink>(&self, begin: impl Fn() -> Result<S>) -> Result<S> {
         let watched = self.session.watch_query();
         let done = windrow_transform::run(self.transform.as_ref(), &self.inputs, &self.params, watched.stop(), begin);
-        done.or_else(|error| Err(shown_error(self.session, self.contract, error)?))
+        done.map_err(|failed| match failed {
+            // What was told to end says nothing of values.
+            QueryError::Engine(error) if watched.stop().reason().is_none() => {
+                shown_error(self.session, self.contract, error).unwrap_or_else(|error| error)
+            }
+            QueryError::Engine(error) | QueryError::Sink(error) => error,
+        })
     }
 
     /// What stands for a file where rows are named.
@@ -239,10 +247,6 @@ fn chunks(name: &Arc<str>, batches: Vec<RecordBatch>) -> Vec<(Position, Chunk)> 
 
 /// The engine's error; without its words when a table it speaks of has classified columns.
 fn shown_error(session: &Session<'_>, contract: &Contract, error: Error) -> Result<Error> {
-    // What was told to end says nothing of values.
-    if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Interrupted) {
-        return Ok(error);
-    }
     let mut is_hidden = contract.has_classified();
     for input in &transform_spec(contract)?.inputs {
         is_hidden |= session.project.contract(input)?.has_classified();

@@ -101,7 +101,7 @@ fn evaluate(
     let keys: Vec<&str> = files.iter().map(|(key, _)| key.as_str()).collect();
     let (input, _download) = curated::files_input(session, table.name(), window, &keys)?;
     let params = curated::params(contract, window)?;
-    let observed = session
+    let (observed, _turn) = session
         .with_room(window, turn, |_| windrow_transform::run_checks(checks, &input, &params, session.watch_query().stop()))?;
     let observed =
         observed.into_iter().map(|(index, seen)| (index, if contract.has_classified() { without_values(seen) } else { seen }));

@@ -21,9 +21,10 @@ use windrow_core::{Error, ErrorKind, Result};
 use crate::bridge;
 use crate::columns;
 use crate::run::Query;
-use crate::sink::Sink;
+use crate::sink::{QueryError, Sink};
 use crate::sorted::Proofs;
 use crate::step::add_step;
+use crate::stop::Stop;
 
 /// The column of the counts.
 const ROWS: &str = "rows";
@@ -47,22 +48,23 @@ const MOST_THREADS: usize = 4;
 ///
 /// # Errors
 /// What the query or the sink says.
-pub(crate) fn deliver(mut query: Query, sink: &impl Sink) -> Result<Proofs> {
+pub(crate) fn deliver(mut query: Query, sink: &impl Sink) -> Result<Proofs, QueryError> {
     let schema = query.schema();
     let (sender, receiver) = sync_channel(WAITING_BATCHES);
     let delivery = Delivery::new(sender);
-    delivery.end(&mut query.plan);
+    delivery.end(&mut query.plan, query.stop.clone());
     let line = Line { receiver: Mutex::new((0, receiver)), rows: AtomicU64::new(0), delivery: &delivery };
     let threads = rayon::current_num_threads().clamp(1, MOST_THREADS);
     let ran = std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| line.hand_on(sink));
         }
+        // Also after a panic, so that nobody waits for more.
+        let _closing = Closing(&delivery);
         let ran = query.frame();
         if ran.is_ok() {
             delivery.flush();
         }
-        delivery.close();
         ran
     });
     // A query that ends because of a batch says less than who refused the batch.
@@ -72,11 +74,11 @@ pub(crate) fn deliver(mut query: Query, sink: &impl Sink) -> Result<Proofs> {
     let (counts, proofs) = ran?;
     let rows = line.rows.into_inner();
     if rows != counted(&counts)? {
-        return Err(Error::internal("rows of a result were lost on their way").with("rows", rows));
+        return Err(Error::internal("rows of a result were lost on their way").with("rows", rows).into());
     }
     if rows == 0 {
         let empty = bridge::from_polars(DataFrame::empty_with_schema(&schema))?;
-        (0..).zip(empty).try_for_each(|(number, batch)| sink.take(number, batch))?;
+        (0..).zip(empty).try_for_each(|(number, batch)| sink.take(number, batch)).map_err(QueryError::Sink)?;
     }
     Ok(proofs)
 }
@@ -91,7 +93,7 @@ fn counted(counts: &DataFrame) -> Result<u64> {
 #[derive(Default)]
 struct Failure {
     is_there: AtomicBool,
-    error: Mutex<Option<Error>>,
+    error: Mutex<Option<QueryError>>,
 }
 
 impl Failure {
@@ -99,12 +101,12 @@ impl Failure {
         self.is_there.load(Ordering::Relaxed)
     }
 
-    fn set(&self, error: Error) {
+    fn set(&self, error: QueryError) {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.is_there.store(true, Ordering::Relaxed);
     }
 
-    fn take(&self) -> Option<Error> {
+    fn take(&self) -> Option<QueryError> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -125,17 +127,21 @@ impl Delivery {
     }
 
     /// Puts itself at the end of a plan, which yields counts from now on.
-    fn end(&self, plan: &mut IRPlan) {
+    fn end(&self, plan: &mut IRPlan, stop: Stop) {
         let taking = self.clone();
         let schema: Schema = std::iter::once(Field::new(ROWS.into(), DataType::UInt64)).collect();
-        plan.lp_top = add_step(plan, ("deliver", plan.lp_top), Some(schema), move |frame| taking.take(&frame));
+        plan.lp_top = add_step(plan, ("deliver", plan.lp_top), Some(schema), move |frame| {
+            stop.check()?;
+            taking.take(&frame)
+        });
     }
 
     fn take(&self, frame: &DataFrame) -> PolarsResult<DataFrame> {
         if frame.height() > 0 && !self.0.failure.is_there() {
-            columns::batches(frame)
-                .and_then(within_digits)
-                .map_or_else(|error| self.0.failure.set(error), |batches| batches.into_iter().for_each(|batch| self.add(batch)));
+            columns::batches(frame).and_then(within_digits).map_or_else(
+                |error| self.0.failure.set(error.into()),
+                |batches| batches.into_iter().for_each(|batch| self.add(batch)),
+            );
         }
         if self.0.failure.is_there() {
             return Err(PolarsError::ComputeError("the rows are not taken any more".into()));
@@ -163,18 +169,27 @@ impl Delivery {
                 Ok(batch) => batch,
                 Err(error) => {
                     let error = Error::internal("the batches of a result cannot be joined").caused_by(error);
-                    return self.0.failure.set(error);
+                    return self.0.failure.set(error.into());
                 }
             },
         };
         let sender = self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if sender.is_none_or(|sender| sender.send(batch).is_err()) {
-            self.0.failure.set(Error::internal("a batch of a result came after its end"));
+            self.0.failure.set(Error::internal("a batch of a result came after its end").into());
         }
     }
 
     fn close(&self) {
         self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Closes the way to the sink.
+struct Closing<'a>(&'a Delivery);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -224,9 +239,9 @@ impl Line<'_> {
                 Ok(Ok(())) => {
                     self.rows.fetch_add(rows, Ordering::Relaxed);
                 }
-                Ok(Err(error)) => failure.set(error),
+                Ok(Err(error)) => failure.set(QueryError::Sink(error)),
                 Err(payload) => {
-                    failure.set(Error::internal("whoever takes the rows gave up"));
+                    failure.set(Error::internal("whoever takes the rows gave up").into());
                     panic = Some(payload);
                 }
             }
@@ -274,14 +289,12 @@ mod tests {
     use arrow_array::Int64Array;
 
     use super::*;
-    use crate::Stop;
     use crate::sink::Kept;
 
     fn numbers(range: std::ops::Range<i64>) -> RecordBatch {
         RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(range)) as _)]).unwrap()
     }
 
-    /// A query of as many batches as its table has.
     fn of(batches: &[RecordBatch]) -> Query {
         let frame = crate::bridge::to_polars(&numbers(0..0).schema(), batches).unwrap();
         Query::of(polars::prelude::IntoLazy::lazy(frame), &Stop::default()).unwrap()
@@ -321,6 +334,11 @@ mod tests {
         assert_eq!(small.batches, [numbers(0..half)]);
     }
 
+    /// More rows than wait anywhere, on however many threads.
+    fn many() -> [RecordBatch; 1] {
+        [numbers(0..64 << 16)]
+    }
+
     struct Full;
 
     impl Sink for Full {
@@ -331,8 +349,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_refuses_ends_the_query_with_its_own_words() {
-        let many: Vec<RecordBatch> = (0..60).map(|_| numbers(0..SMALL_ROWS as i64)).collect();
-        let error = deliver(of(&many), &Full).unwrap_err();
+        let QueryError::Sink(error) = deliver(of(&many()), &Full).unwrap_err() else { panic!("of the sink") };
         assert_eq!((error.kind(), error.message()), (ErrorKind::OutOfMemory, "the disk takes no more"));
     }
 
@@ -346,8 +363,7 @@ mod tests {
 
     #[test]
     fn a_sink_that_panics_holds_nobody_up() {
-        let many: Vec<RecordBatch> = (0..60).map(|_| numbers(0..SMALL_ROWS as i64)).collect();
-        assert!(catch_unwind(AssertUnwindSafe(|| deliver(of(&many), &Panicking).is_ok())).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| deliver(of(&many()), &Panicking).is_ok())).is_err());
     }
 
     #[test]

@@ -15,11 +15,13 @@ use polars::prelude::{DataFrame, LazyFrame};
 use windrow_core::Result;
 
 use crate::run::collect;
-use crate::{Inputs, Kept, Params, SqlTransform, Stop, Transform};
+use crate::{Inputs, Kept, Params, QueryError, SqlTransform, Stop, Transform};
 
 /// All rows of a result.
 pub(crate) fn run(transform: &dyn Transform, inputs: &Inputs, params: &Params) -> Result<Vec<RecordBatch>> {
-    crate::run(transform, inputs, params, &Stop::default(), || Ok(Kept::default())).map(Kept::into_batches)
+    crate::run(transform, inputs, params, &Stop::default(), || Ok(Kept::default()))
+        .map(Kept::into_batches)
+        .map_err(QueryError::into_error)
 }
 
 /// What a plan yields.

@@ -42,6 +42,6 @@ pub use input::{Inputs, TableInput};
 pub use lint::lint_select;
 pub use params::Params;
 pub use run::run;
-pub use sink::{Kept, Sink};
+pub use sink::{Kept, QueryError, Sink};
 pub use stop::{Stop, StopReason};
 pub use transform::{Registry, RustTransform, SqlTransform, Transform};

@@ -1,4 +1,4 @@
-//! How much memory a query may need at most, from the footers of the files it reads.
+//! How much memory a query may well need, from the footers of the files it reads.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,12 @@ impl Needs {
         needs
     }
 
-    /// A limit that would do where this one did not.
+    /// Tells whether it reads no file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A limit that should do where this one did not.
     pub(crate) fn would_do(&self, limit: u64) -> u64 {
         let columns: u64 = self.0.iter().filter_map(|(file, columns)| column_bytes(file, columns)).sum();
         let need = WORKING_BYTES.saturating_add(columns.saturating_mul(COPIES)).max(limit.saturating_add(limit / 2));

@@ -16,7 +16,7 @@ use crate::guard::{Sums, guard, has_total};
 use crate::input::Inputs;
 use crate::needs::Needs;
 use crate::params::Params;
-use crate::sink::Sink;
+use crate::sink::{QueryError, Sink};
 use crate::sorted::{Proofs, below_first, use_order};
 use crate::step::add_step;
 use crate::stop::Stop;
@@ -30,15 +30,18 @@ use crate::transform::Transform;
 /// # Errors
 /// `Misconfigured` for SQL that cannot be planned, a cast that fails and a number that outgrows its type;
 /// `OutOfMemory` and `Interrupted` for a query that was told to end; `Transient` for input files that cannot be read; what the
-/// sink says.
+/// sink says, as such.
 pub fn run<S: Sink>(
     transform: &dyn Transform,
     inputs: &Inputs,
     params: &Params,
     stop: &Stop,
     begin: impl Fn() -> Result<S>,
-) -> Result<S> {
-    let named = |error: Error| error.with("transform", transform.name());
+) -> Result<S, QueryError> {
+    let named = |error| match error {
+        QueryError::Engine(error) => QueryError::Engine(error.with("transform", transform.name())),
+        sink @ QueryError::Sink(_) => sink,
+    };
     into_sink(transform.plan(inputs, params)?, stop, begin).map_err(named)
 }
 
@@ -50,22 +53,22 @@ pub fn collect(plan: LazyFrame, stop: &Stop) -> Result<DataFrame> {
     exactly(|sums| Query::new(plan.clone(), sums, stop)?.frame())
 }
 
-fn into_sink<S: Sink>(plan: LazyFrame, stop: &Stop, begin: impl Fn() -> Result<S>) -> Result<S> {
+fn into_sink<S: Sink>(plan: LazyFrame, stop: &Stop, begin: impl Fn() -> Result<S>) -> Result<S, QueryError> {
     exactly(|sums| {
-        let sink = begin()?;
+        let sink = begin().map_err(QueryError::Sink)?;
         let query = Query::new(plan.clone(), sums, stop)?;
         if columns::is_plain(&query.schema()) {
             return deliver(query, &sink).map(|proofs| (sink, proofs));
         }
         let (frame, proofs) = query.frame()?;
         let batches = bridge::from_polars(frame).and_then(within_digits)?;
-        (0..).zip(batches).try_for_each(|(number, batch)| sink.take(number, batch))?;
+        (0..).zip(batches).try_for_each(|(number, batch)| sink.take(number, batch)).map_err(QueryError::Sink)?;
         Ok((sink, proofs))
     })
 }
 
 /// Runs once, and once more with doubled sums where a number is so large that a sum could leave its type.
-fn exactly<T>(run: impl Fn(&Sums) -> Result<(T, Proofs)>) -> Result<T> {
+fn exactly<T, E: From<Error>>(run: impl Fn(&Sums) -> Result<(T, Proofs), E>) -> Result<T, E> {
     let has_large = HasLarge::default();
     let (result, proofs) = run(&Sums::Watched(has_large.clone()))?;
     proofs.check()?;
@@ -74,13 +77,14 @@ fn exactly<T>(run: impl Fn(&Sums) -> Result<(T, Proofs)>) -> Result<T> {
     }
     drop(result);
     let (result, proofs) = run(&Sums::Doubled)?;
-    proofs.check().map(|()| result)
+    proofs.check()?;
+    Ok(result)
 }
 
 /// A plan that is ready to run.
 pub(crate) struct Query {
     pub(crate) plan: IRPlan,
-    stop: Stop,
+    pub(crate) stop: Stop,
     proofs: Proofs,
 }
 

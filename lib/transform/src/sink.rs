@@ -3,7 +3,31 @@
 use std::sync::{Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
-use windrow_core::Result;
+use windrow_core::{Error, Result};
+
+/// Why a result was not handed over.
+#[derive(Debug)]
+pub enum QueryError {
+    /// What the engine says, which may quote values.
+    Engine(Error),
+    /// What the sink says.
+    Sink(Error),
+}
+
+impl QueryError {
+    /// The error, whoever says it.
+    pub fn into_error(self) -> Error {
+        match self {
+            QueryError::Engine(error) | QueryError::Sink(error) => error,
+        }
+    }
+}
+
+impl From<Error> for QueryError {
+    fn from(error: Error) -> Self {
+        QueryError::Engine(error)
+    }
+}
 
 /// Takes batches in no order, from several threads, while the query runs.
 pub trait Sink: Sync {

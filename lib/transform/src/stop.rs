@@ -49,7 +49,7 @@ impl Stop {
             StopReason::Interrupted => Error::new(ErrorKind::Interrupted, "the query was stopped by a signal"),
             StopReason::Memory { held, limit } => {
                 let needs = self.0.needs.lock().unwrap_or_else(PoisonError::into_inner);
-                out_of_memory(held, limit, needs.would_do(limit))
+                out_of_memory(held, limit, &needs)
             }
         })
     }
@@ -66,31 +66,29 @@ impl Stop {
     }
 }
 
-fn out_of_memory(held: u64, limit: u64, would_do: u64) -> Error {
-    let message = format!(
-        "the work was ended at {} MiB of memory, and the limit is {} MiB: columns and results spill to disk, but not what SQL \
-         groups, joins or sorts by columns that its tables are not in the order of",
-        held >> 20,
-        limit >> 20
+fn out_of_memory(held: u64, limit: u64, needs: &Needs) -> Error {
+    let would_do = needs.would_do(limit) >> 20;
+    let message = format!("the work was ended at {} MiB of memory, and the limit is {} MiB", held >> 20, limit >> 20);
+    let why =
+        ": results spill to disk, but not what SQL groups, joins or sorts by columns that its tables are not in the order of";
+    let more = format!(
+        "give the worker more memory and `--memory-limit {would_do}MiB` or none, declare a finer window, or compute fewer at a time \
+         (`--concurrency 1`)"
     );
-    let would_do = would_do >> 20;
-    Error::new(ErrorKind::OutOfMemory, message).with("would_do_mib", would_do).help(format!(
-        "give the worker more memory and `--memory-limit {would_do}MiB` or none, declare a finer window, compute fewer at a time \
-         (`--concurrency 1`), or let the contracts of its tables `sort` by what SQL groups and joins by"
-    ))
+    let sort = "; tables whose contracts `sort` by what SQL groups and joins by need less";
+    let (message, help) = if needs.is_empty() { (message, more) } else { (message + why, more + sort) };
+    Error::new(ErrorKind::OutOfMemory, message).with("would_do_mib", would_do).help(help)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use arrow_array::RecordBatch;
     use windrow_core::gate::{Check, Metric, Number, Severity, Threshold};
     use windrow_core::{Place, Result};
 
     use super::*;
     use crate::fixture::{batch, params, schema, write_parquet};
-    use crate::{Inputs, Kept, Sink, SqlTransform, TableInput};
+    use crate::{Inputs, Kept, QueryError, Sink, SqlTransform, TableInput};
 
     const MEMORY: StopReason = StopReason::Memory { held: 200 << 20, limit: 128 << 20 };
 
@@ -100,7 +98,8 @@ mod tests {
     }
 
     fn run<S: Sink>(sql: &str, table: TableInput, stop: &Stop, begin: impl Fn() -> Result<S>) -> Result<S> {
-        crate::run(&SqlTransform::new("q.sql", sql), &Inputs::from_tables(&[table])?, &params(), stop, begin)
+        let tables = Inputs::from_tables(&[table])?;
+        crate::run(&SqlTransform::new("q.sql", sql), &tables, &params(), stop, begin).map_err(QueryError::into_error)
     }
 
     #[test]
@@ -118,12 +117,11 @@ mod tests {
     }
 
     /// Tells the query to end when it takes the first rows.
-    struct Telling<'a>(&'a Stop, Mutex<usize>);
+    struct Telling<'a>(&'a Stop);
 
     impl Sink for Telling<'_> {
         fn take(&self, _: u32, _: RecordBatch) -> Result<()> {
             self.0.now(MEMORY);
-            *self.1.lock().unwrap() += 1;
             Ok(())
         }
     }
@@ -134,7 +132,7 @@ mod tests {
         let stop = Stop::default();
         // More rows than wait anywhere.
         let sql = "SELECT a.id AS id, b.tiny AS tiny FROM t AS a CROSS JOIN t AS b CROSS JOIN t AS c";
-        let error = run(sql, table(folder.path(), 60), &stop, || Ok(Telling(&stop, Mutex::default()))).map(|_| ()).unwrap_err();
+        let error = run(sql, table(folder.path(), 60), &stop, || Ok(Telling(&stop))).map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
     }
 
