@@ -32,7 +32,7 @@ def metadata():
     settings = dict(line.split("=", 1) for line in config["Env"])
     assert config["User"] == "65532:65532" and config["Entrypoint"] == ["/usr/local/bin/job"] and list(config["Volumes"]) == ["/tmp"], config
     assert config["StopSignal"] == "SIGTERM", config
-    expected = {"WINDROW_PROJECT": "/project", "WINDROW_OUTPUT": "json", "WINDROW_LOG_FORMAT": "json", "WINDROW_METRICS": "emf", "WINDROW_LINEAGE": "lake"}
+    expected = {"WINDROW_PROJECT": "/project", "WINDROW_OUTPUT": "json", "WINDROW_LOG_FORMAT": "json", "WINDROW_METRICS": "emf", "WINDROW_LINEAGE": "lake", "POLARS_ROW_GROUP_PREFETCH_SIZE": "1"}
     assert expected.items() <= settings.items(), settings
     labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
     version = re.search(r'(?m)^version = "([^"]+)"', (ROOT / "Cargo.toml").read_text()).group(1)

@@ -13,8 +13,14 @@ use polars_plan::plans::{IR, IRPlan};
 /// What the program and the batches on their way need.
 const WORKING_BYTES: u64 = 256 << 20;
 
-/// How often the columns that are read are held at the same time at most: as they are, in hash tables or sorted, and as the result.
+/// How often the columns that are read are held at the same time, or nearly so: as they are, in hash tables or sorted, and as the result.
 const COPIES: u64 = 3;
+
+/// What a query needs whose tables all are in the order it needs: row groups that are read ahead, and the result until it is spilled.
+const WORKING_IN_ORDER: u64 = 512 << 20;
+
+/// Which part of their columns is held then, at the sizes that were measured (ADR 18).
+const PART_IN_ORDER: u64 = 2;
 
 /// Limits are proposed in multiples of this.
 const STEP: u64 = 64 << 20;
@@ -22,34 +28,44 @@ const STEP: u64 = 64 << 20;
 /// What a view of a text takes in polars beside its bytes.
 const VIEW_BYTES: u64 = 16;
 
-/// The files that a query reads, each with the columns it reads of them.
+/// What a query reads.
 #[derive(Debug, Default)]
-pub(crate) struct Needs(Vec<(PathBuf, Vec<String>)>);
+pub(crate) struct Needs {
+    /// Each file with the columns that are read of it.
+    files: Vec<(PathBuf, Vec<String>)>,
+    is_in_order: bool,
+}
 
 impl Needs {
-    /// The needs of an optimised plan with these nodes.
-    pub(crate) fn of(plan: &IRPlan, nodes: &[Node]) -> Self {
+    /// The needs of an optimised plan with these nodes, that makes use of the order of so many of its scans.
+    pub(crate) fn of(plan: &IRPlan, nodes: &[Node], in_order: usize) -> Self {
         let mut needs = Needs::default();
+        let mut scans = 0;
         for node in nodes {
             let IR::Scan { sources: ScanSources::Paths(paths), file_info, output_schema, .. } = plan.lp_arena.get(*node) else {
                 continue;
             };
             let read: &Schema = output_schema.as_deref().unwrap_or(&file_info.schema);
             let columns: Vec<String> = read.iter_names().map(ToString::to_string).collect();
-            needs.0.extend(paths.iter().map(|path| (PathBuf::from(path.as_str()), columns.clone())));
+            scans += 1;
+            needs.files.extend(paths.iter().map(|path| (PathBuf::from(path.as_str()), columns.clone())));
         }
-        needs
+        Needs { is_in_order: in_order > 0 && in_order == scans, ..needs }
     }
 
     /// Tells whether it reads no file.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.files.is_empty()
     }
 
     /// A limit that should do where this one did not.
     pub(crate) fn would_do(&self, limit: u64) -> u64 {
-        let columns: u64 = self.0.iter().filter_map(|(file, columns)| column_bytes(file, columns)).sum();
-        let need = WORKING_BYTES.saturating_add(columns.saturating_mul(COPIES)).max(limit.saturating_add(limit / 2));
+        let columns: u64 = self.files.iter().filter_map(|(file, columns)| column_bytes(file, columns)).sum();
+        let need = match self.is_in_order {
+            true => WORKING_IN_ORDER.saturating_add(columns / PART_IN_ORDER),
+            false => WORKING_BYTES.saturating_add(columns.saturating_mul(COPIES)),
+        };
+        let need = need.max(limit.saturating_add(limit / 2));
         need.div_ceil(STEP).saturating_mul(STEP)
     }
 }
@@ -134,12 +150,14 @@ mod tests {
         let file = file(folder.path());
         let needs = |columns: &[&str], files: usize| {
             let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
-            Needs((0..files).map(|_| (file.clone(), columns.clone())).collect())
+            Needs { files: (0..files).map(|_| (file.clone(), columns.clone())).collect(), is_in_order: false }
         };
         assert_eq!(needs(&[], 1).would_do(96 * mib), 256 * mib);
         assert_eq!(needs(&[], 1).would_do(1024 * mib), 1536 * mib);
         let (few, many) = (needs(&["tiny"], 1000).would_do(96 * mib), needs(&["text"], 1000).would_do(96 * mib));
         assert!(few < 512 * mib && many > 1024 * mib && many % STEP == 0, "{few} {many}");
+        let in_order = Needs { is_in_order: true, ..needs(&["text"], 1000) }.would_do(96 * mib);
+        assert!(512 * mib < in_order && in_order < many, "{in_order} {many}");
     }
 
     #[test]
@@ -149,11 +167,12 @@ mod tests {
         let table = TableInput { name: "t".into(), schema: batch().schema(), files: vec![path.clone()], partition: None };
         let plan = table.scan().unwrap().filter(col("id").gt(lit(3))).select([col("text")]);
         let plan = plan.to_alp_optimized().unwrap();
-        let Needs(files) = Needs::of(&plan, &below_first(&plan));
-        let (file, mut columns) = files.into_iter().next().unwrap();
+        let is_in_order = |in_order| Needs::of(&plan, &below_first(&plan), in_order).is_in_order;
+        assert_eq!([0, 1, 2].map(is_in_order), [false, true, false]);
+        let (file, mut columns) = Needs::of(&plan, &below_first(&plan), 0).files.remove(0);
         columns.sort_unstable();
         assert_eq!((file, columns), (path, vec!["id".to_owned(), "text".to_owned()]));
         let memory = DataFrame::empty().lazy().to_alp_optimized().unwrap();
-        assert!(Needs::of(&memory, &below_first(&memory)).0.is_empty());
+        assert!(Needs::of(&memory, &below_first(&memory), 0).is_empty());
     }
 }

@@ -102,7 +102,7 @@ impl Query {
             guard(&mut plan, sums)?;
             let proofs = use_order(&mut plan)?;
             let nodes = below_first(&plan);
-            stop.begin(Needs::of(&plan, &nodes));
+            stop.begin(Needs::of(&plan, &nodes, proofs.len()));
             for node in nodes {
                 let is_stop = match plan.lp_arena.get(node) {
                     IR::Scan { .. } => true,

@@ -24,6 +24,11 @@ impl Proofs {
         self.0.push(proof);
     }
 
+    /// How many scans are read in order.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
