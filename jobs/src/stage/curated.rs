@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
 use jiff::tz::TimeZone;
@@ -179,15 +179,18 @@ impl<'a> Computing<'a> {
     /// The rows of a result that breaks nothing, ordered while they come. An SQL engine yields them in whatever order its threads
     /// finish, so a result of which any row has to be spoken of gives `None`.
     fn in_any_order(&self) -> Result<Option<(OrderedRows, u64)>> {
-        let name = self.name();
+        let (name, is_refused) = (self.name(), AtomicBool::new(false));
         let begin = || {
             let collector = Collector::of_unordered(self.contract, &self.params.window, self.memory)?;
-            Ok(Collecting { collector, name: name.clone(), rows: AtomicU64::new(0) })
+            Ok(Collecting { collector, name: name.clone(), rows: AtomicU64::new(0), is_refused: &is_refused })
         };
-        let Collecting { collector, rows, .. } = self.query(begin)?;
+        let collected = self.query(begin);
+        if is_refused.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let Collecting { collector, rows, .. } = collected?;
         self.session.runtime.check_interrupted()?;
-        let ordered = if collector.refused().is_empty() { collector.order_any()? } else { None };
-        Ok(ordered.map(|ordered| (ordered, rows.into_inner())))
+        Ok(collector.order_any()?.map(|ordered| (ordered, rows.into_inner())))
     }
 
     /// The rows of a result in an order that all their columns give, which their numbers follow, so that evidence of equal results is
@@ -220,17 +223,24 @@ impl<'a> Computing<'a> {
     }
 }
 
-/// Takes the rows of a result into a collector.
+/// Takes the rows of a result into a collector, until one is refused.
 struct Collecting<'a> {
     collector: Collector<'a>,
     name: Arc<str>,
     rows: AtomicU64,
+    is_refused: &'a AtomicBool,
 }
 
 impl Sink for Collecting<'_> {
     fn take(&self, number: u32, batch: RecordBatch) -> Result<()> {
         self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-        self.collector.add(Position { file: 0, block: number }, Chunk { batch, origin: Origin::new(self.name.clone(), 1) })
+        self.collector.add(Position { file: 0, block: number }, Chunk { batch, origin: Origin::new(self.name.clone(), 1) })?;
+        if self.collector.has_refused() {
+            self.is_refused.store(true, Ordering::Relaxed);
+            // Which rows are refused is told from all of them, in their order.
+            return Err(Error::new(ErrorKind::SchemaMismatch, "a row of the result breaks the contract"));
+        }
+        Ok(())
     }
 }
 

@@ -46,7 +46,7 @@ impl Stop {
     /// What was told to end says, with the limit that would do.
     pub fn error(&self) -> Option<Error> {
         self.reason().map(|reason| match reason {
-            StopReason::Interrupted => Error::new(ErrorKind::Interrupted, "the query was stopped by a signal"),
+            StopReason::Interrupted => Error::new(ErrorKind::Interrupted, "stopped by a signal; nothing was half-published"),
             StopReason::Memory { held, limit } => {
                 let needs = self.0.needs.lock().unwrap_or_else(PoisonError::into_inner);
                 out_of_memory(held, limit, &needs)

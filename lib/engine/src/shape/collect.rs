@@ -51,6 +51,11 @@ impl<'a> Collector<'a> {
         if chunk.batch.num_rows() == 0 { Ok(()) } else { self.pile.add(position, chunk) }
     }
 
+    /// Tells whether anything was refused so far.
+    pub fn has_refused(&self) -> bool {
+        !self.reports.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// What was refused, in the order of files and lines.
     pub fn refused(&self) -> ViolationReport {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
