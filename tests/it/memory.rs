@@ -130,7 +130,7 @@ fn windows_that_do_not_fit_together_are_computed_one_by_one() {
     let windows = ["2024-01-02", "2024-01-03", "2024-01-04"];
     let project = curated_of(800, &windows, MANY_NUMBERS);
     let range = ["--from", "2024-01-02", "--to", "2024-01-05", "--concurrency", "3"];
-    let out = project.run(&[&["run", "--dataset", "t", "--memory-limit", "224MiB"], &range[..]].concat()).expect(0);
+    let out = project.run(&[&["run", "--dataset", "t", "--memory-limit", "256MiB"], &range[..]].concat()).expect(0);
     assert!(out.stderr.contains("ran out of memory beside other windows"), "{}", out.stderr);
     assert_eq!(project.tree("lake/curated").len(), windows.len());
 }

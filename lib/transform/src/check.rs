@@ -34,8 +34,8 @@ pub fn run_checks(checks: &[Check], table: &TableInput, params: &Params, stop: &
     let pass = gate.one_pass().ok();
     let observe = |(index, check)| match gate.measure(index, check, pass.as_ref()) {
         Ok((number, sample)) => Ok((index, Observation::Measured { number, sample })),
-        Err(error) if matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::Interrupted) => Err(error),
-        Err(error) => Ok((index, Observation::Broken(error.to_string()))),
+        // An engine's own words may quote values; those of the stop do not.
+        Err(error) => stop.error().map_or(Ok((index, Observation::Broken(error.to_string()))), Err),
     };
     checks.iter().enumerate().map(observe).collect()
 }
